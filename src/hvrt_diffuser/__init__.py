@@ -1,0 +1,21 @@
+"""Labelled synthetic images in one pass, and a verdict on whether to trust them."""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Importing torch takes seconds, and `kedro registry list` does without it.
+_HOMES = {
+    "HVRTDiffuser": "hvrt_diffuser.diffuser",
+    "InputError": "hvrt_diffuser.errors",
+    "LabelledImages": "hvrt_diffuser.images",
+}
+
+__all__ = ["HVRTDiffuser", "InputError", "LabelledImages", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,15 @@
+"""Small convolutional autoencoders: networks, objectives, training."""
+
+from hvrt_diffuser.autoencoders.network import Architecture, Autoencoder
+from hvrt_diffuser.autoencoders.training import TrainingOptions, train_autoencoder
+from hvrt_diffuser.autoencoders.transform import decode_latents, encode_images, to_uint8
+
+__all__ = [
+    "Architecture",
+    "Autoencoder",
+    "TrainingOptions",
+    "decode_latents",
+    "encode_images",
+    "to_uint8",
+    "train_autoencoder",
+]

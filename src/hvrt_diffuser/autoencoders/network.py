@@ -1,0 +1,140 @@
+"""A convolutional autoencoder that builds itself from the shape of an image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.files import read_tensors, write_tensors
+
+__all__ = ["Architecture", "Autoencoder"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What rebuilds an autoencoder.
+
+    Attributes:
+        shape: channels, height and width of an image.
+        latent_dim: dimensions of a latent.
+        width: channels at half the image's size; each further halving doubles them.
+        depth: number of halvings of height and width.
+        variational: whether the encoder also gives a log-variance per dimension.
+
+    Raises:
+        InputError: the image is smaller than the halvings allow.
+    """
+
+    shape: tuple[int, int, int]
+    latent_dim: int
+    width: int
+    depth: int
+    variational: bool = False
+
+    def __post_init__(self) -> None:
+        _, h, w = self.shape
+        if min(h, w) < 2**self.depth:
+            raise InputError(
+                f"images of {h}x{w} pixels cannot be halved {self.depth} times, expected sides of "
+                f"at least {2**self.depth}: lower ae_training.depth or set dataset.resize"
+            )
+
+
+class Autoencoder(nn.Module):
+    """Strided convolutions with batch normalisation, and one linear layer to and from the latent.
+
+    The first halving is a pixel unshuffle and the last doubling a pixel shuffle (Shi et al. 2016,
+    arXiv 1609.05158): the full resolution is the slowest place to convolve at, and nothing is lost
+    by staying away from it. An image whose sides are no multiple of 2**depth is padded with zeros
+    at the lower and right edge on its way in and cropped on its way out.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        c, h, w = architecture.shape
+        unit = 2**architecture.depth
+        self._padding = (-w % unit, -h % unit)
+        widths = [architecture.width * 2**i for i in range(architecture.depth)]
+        bottom = (widths[-1], math.ceil(h / unit), math.ceil(w / unit))
+        n_bottom = math.prod(bottom)
+        n_encoded = architecture.latent_dim * (2 if architecture.variational else 1)
+
+        self.encoder = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * c, widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        )
+        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+            self.encoder += nn.Sequential(
+                nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(wide),
+                nn.ReLU(),
+            )
+        self.encoder += nn.Sequential(nn.Flatten(), nn.Linear(n_bottom, n_encoded))
+
+        self.decoder = nn.Sequential(
+            nn.Linear(architecture.latent_dim, n_bottom, bias=False),
+            nn.Unflatten(1, bottom),
+            nn.BatchNorm2d(bottom[0]),
+            nn.ReLU(),
+        )
+        for wide, narrow in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            self.decoder += nn.Sequential(
+                nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(narrow),
+                nn.ReLU(),
+            )
+        self.decoder += nn.Sequential(nn.Conv2d(widths[0], 4 * c, 3, padding=1), nn.PixelShuffle(2))
+        self.to(memory_format=torch.channels_last)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map images in [0, 1], (n, c, h, w), to latents (n, d).
+
+        Returns:
+            The latents and None, or the mean and log-variance of the posterior of a VAE.
+        """
+        pad_w, pad_h = self._padding
+        x = F.pad(x, (0, pad_w, 0, pad_h)).contiguous(memory_format=torch.channels_last)
+        encoded = self.encoder(x)  # (n, d) or (n, 2d)
+        if not self.architecture.variational:
+            return encoded, None
+        mean, log_variance = encoded.chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map latents (n, d) to logits (n, c, h, w); their sigmoid is the image in [0, 1]."""
+        _, h, w = self.architecture.shape
+        logits: Tensor = self.decoder(z)[:, :, :h, :w]
+        return logits
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights, and in the header what rebuilds the network."""
+        header = {"kind": "autoencoder", "architecture": asdict(self.architecture)}
+        write_tensors(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Autoencoder:
+        """Read what :meth:`save` wrote; the network is in evaluation mode, on the CPU.
+
+        Raises:
+            InputError: the file is missing, cut short, or holds other weights than it says.
+        """
+        tensors, header = read_tensors(path, "autoencoder")
+        architecture = header["architecture"]
+        model = cls(Architecture(**{**architecture, "shape": tuple(architecture["shape"])}))
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise InputError(
+                f"{path} holds weights of another network than the architecture in its header: "
+                "delete it and run ae_training again"
+            ) from error
+        return model.eval()

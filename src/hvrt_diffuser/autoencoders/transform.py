@@ -1,0 +1,85 @@
+"""From images to latents and back, in batches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders.network import Autoencoder
+from hvrt_diffuser.errors import InputError
+
+__all__ = ["decode_latents", "encode_images", "to_uint8"]
+
+BATCH_SIZE = 256
+# Below this many rows the matrix product of a few rows takes another path and rounds differently,
+# so a shorter batch is filled up: an image's bytes do not depend on how many are made at once.
+MIN_ROWS = 32
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Round images in [0, 1] to uint8."""
+    return (x * 255).round().to(torch.uint8)
+
+
+@torch.inference_mode()
+def encode_images(
+    model: Autoencoder, images: Tensor, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Encode uint8 images (n, c, h, w).
+
+    Returns:
+        On the CPU, latents float32 (n, d), and for a VAE the standard deviations of its posterior
+        (n, d), else None; a VAE's latent is the mean of its posterior.
+
+    Raises:
+        InputError: the images do not have the shape that the network was built for.
+    """
+    expected = model.architecture.shape
+    if tuple(images.shape[1:]) != expected:
+        raise InputError(
+            f"the autoencoder was trained on images of shape {expected} and was given "
+            f"{tuple(images.shape[1:])}: train it on these images, or give it its own"
+        )
+    model = model.to(device)
+    means, deviations = [], []
+    for batch in images.split(BATCH_SIZE):
+        mean, log_variance = model.encode(_filled(batch).to(device).float() / 255)
+        means.append(mean[: len(batch)].cpu())
+        if log_variance is not None:
+            deviations.append(torch.exp(0.5 * log_variance[: len(batch)]).cpu())
+    return torch.cat(means), torch.cat(deviations) if deviations else None
+
+
+@torch.inference_mode()
+def decode_latents(model: Autoencoder, latents: Tensor, device: torch.device) -> Tensor:
+    """Decode latents float32 (n, d) to uint8 images (n, c, h, w) on the CPU, in one pass.
+
+    Raises:
+        InputError: the latents do not have the dimensions of the network, or are not finite.
+    """
+    d = model.architecture.latent_dim
+    if latents.ndim != 2 or latents.shape[1] != d:
+        raise InputError(
+            f"latents of shape {tuple(latents.shape)} were given to an autoencoder with latent_dim "
+            f"{d}: fit the sampler on latents of this autoencoder"
+        )
+    if not torch.isfinite(latents).all():
+        raise InputError(
+            "latents to decode hold NaN or infinite values, expected finite ones: fit the sampler "
+            "again on finite latents"
+        )
+    model = model.to(device)
+    images = torch.empty((len(latents), *model.architecture.shape), dtype=torch.uint8)
+    for start in range(0, len(latents), BATCH_SIZE):
+        batch = latents[start : start + BATCH_SIZE]
+        decoded = torch.sigmoid(model.decode(_filled(batch).to(device)).float())
+        images[start : start + BATCH_SIZE] = to_uint8(decoded[: len(batch)])
+    return images
+
+
+def _filled(batch: Tensor) -> Tensor:
+    """``batch`` with rows of zeros added up to ``MIN_ROWS``."""
+    missing = MIN_ROWS - len(batch)
+    if missing <= 0:
+        return batch
+    return torch.cat([batch, batch.new_zeros((missing, *batch.shape[1:]))])

@@ -1,0 +1,19 @@
+"""The classifier that judges images, and the one that TSTR trains on them."""
+
+from hvrt_diffuser.classifiers.network import Classifier
+from hvrt_diffuser.classifiers.training import (
+    ClassifierOptions,
+    JudgeOptions,
+    classify,
+    train_classifier,
+    train_judge,
+)
+
+__all__ = [
+    "Classifier",
+    "ClassifierOptions",
+    "JudgeOptions",
+    "classify",
+    "train_classifier",
+    "train_judge",
+]

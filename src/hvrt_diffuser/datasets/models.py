@@ -1,0 +1,85 @@
+"""Images, networks and samplers on disk, and the checkpoint of a training under way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from kedro.io import AbstractDataset
+from kedro.utils import load_obj
+
+from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.files import is_whole
+
+__all__ = ["CheckpointDataset", "SavedDataset"]
+
+
+class Saved(Protocol):
+    """An object that writes itself to a safetensors file."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
+
+
+class SavedDataset(AbstractDataset[Saved, Any]):
+    """A safetensors file of a class that has ``save(path)`` and ``load(path)``.
+
+    Args:
+        filepath: the file.
+        object: the class, such as ``hvrt_diffuser.autoencoders.Autoencoder``.
+        supersedes: a file that led to this one and is removed once this one is whole.
+        metadata: for other tools.
+    """
+
+    def __init__(
+        self,
+        filepath: str,
+        object: str,
+        supersedes: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._filepath = Path(filepath)
+        self._class = object
+        self._supersedes = Path(supersedes) if supersedes else None
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Read the object."""
+        return load_obj(self._class).load(self._filepath)
+
+    def save(self, data: Saved) -> None:
+        """Write the object, whole or not at all."""
+        data.save(self._filepath)
+        if self._supersedes:
+            self._supersedes.unlink(missing_ok=True)
+
+    def _exists(self) -> bool:
+        # A file cut short by a killed copy or a full disk is not taken for whole.
+        return is_whole(self._filepath)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "object": self._class}
+
+
+class CheckpointDataset(AbstractDataset[None, Checkpoint]):
+    """Hands a training the place where it keeps the state of its last epoch.
+
+    Args:
+        filepath: the safetensors file.
+        metadata: for other tools.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Checkpoint:
+        """The place; reads nothing."""
+        return Checkpoint(self._filepath)
+
+    def save(self, data: None) -> None:
+        """Not for Kedro to save: the training writes it."""
+        raise NotImplementedError("a training writes its own checkpoints")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

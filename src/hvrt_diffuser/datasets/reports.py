@@ -1,0 +1,77 @@
+"""Tables, metrics and pictures, each written whole or not at all, and previewed by kedro-viz."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+from kedro_datasets.json import JSONDataset
+from kedro_datasets.matplotlib import MatplotlibDataset
+from kedro_datasets.pandas import ParquetDataset
+
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.files import whole_file
+
+__all__ = ["FigureDataset", "MetricsDataset", "TableDataset"]
+
+
+class _WholeFile:
+    """Makes a dataset of kedro-datasets save to a temporary file that then takes its place."""
+
+    _filepath: PurePosixPath
+
+    def save(self, data: Any) -> None:
+        """Write the file, whole or not at all."""
+        with whole_file(str(self._filepath)) as temporary:
+            twin = copy.copy(self)
+            twin._filepath = PurePosixPath(temporary)
+            # Kedro wraps the save methods of its classes for logging; the twin needs none of it.
+            method = super().save  # type: ignore[misc]
+            getattr(method, "__wrapped__", method.__func__)(twin, data)
+
+
+class TableDataset(_WholeFile, ParquetDataset):
+    """A pandas table as parquet."""
+
+    def _exists(self) -> bool:
+        try:
+            pyarrow.parquet.read_metadata(str(self._filepath))
+        except (OSError, pyarrow.ArrowInvalid):
+            return False
+        return True
+
+
+class FigureDataset(_WholeFile, MatplotlibDataset):
+    """A matplotlib figure as PNG."""
+
+    DEFAULT_SAVE_ARGS = {"format": "png", "dpi": 150, "metadata": {"Software": None}}  # noqa: RUF012
+
+
+class MetricsDataset(_WholeFile, JSONDataset):
+    """Finite numbers, texts and lists of them as JSON."""
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write the metrics, whole or not at all.
+
+        Raises:
+            InputError: a number is NaN or infinite.
+        """
+        try:
+            json.dumps(data, allow_nan=False)
+        except ValueError as error:
+            raise InputError(
+                f"a metric for {self._filepath} is NaN or infinite, expected finite numbers: "
+                "look at the images that it was measured on"
+            ) from error
+        super().save(data)
+
+    def _exists(self) -> bool:
+        try:
+            json.loads(Path(str(self._filepath)).read_text())
+        except (OSError, ValueError):
+            return False
+        return True

@@ -1,0 +1,105 @@
+"""Files that appear whole or not at all, and arrays stored without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from hvrt_diffuser.errors import InputError
+
+__all__ = ["is_whole", "read_tensors", "whole_file", "write_tensors"]
+
+HEADER_KEY = "hvrt_diffuser"
+
+
+@contextmanager
+def whole_file(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target`` that replaces it once the block has succeeded.
+
+    A block that raises, is killed or fills the disk leaves ``target`` as it was.
+
+    Raises:
+        OSError: the file could not be written; says so, and that the old file is untouched.
+    """
+    target = Path(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"could not write {target} ({error.strerror or error}); nothing was replaced: "
+            "free some space or choose another place, and run again",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> None:
+    """Write named tensors and a JSON header to a safetensors file, whole or not at all.
+
+    The bytes depend on the tensors and the header alone.
+    """
+    blob = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)},
+    )
+    with whole_file(path) as temporary:
+        temporary.write_bytes(blob)
+
+
+def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote: tensors on the CPU, and the header.
+
+    Args:
+        path: the safetensors file.
+        kind: the header's ``kind``; another kind of file is refused.
+
+    Raises:
+        InputError: the file is missing, cut short, not one of this project's, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist, where a file of kind '{kind}' was expected: "
+            "run the pipeline that writes it"
+        )
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} ({path.stat().st_size} bytes) is cut short or was not written by "
+            f"hvrt_diffuser, where a file of kind '{kind}' was expected: delete it and run the "
+            "pipeline that writes it"
+        ) from error
+    if header.get("kind") != kind:
+        raise InputError(
+            f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
+        )
+    return tensors, header
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether ``path`` is a complete safetensors file (its length matches its header)."""
+    try:
+        with safetensors.safe_open(Path(path), framework="pt"):
+            return True
+    except (OSError, safetensors.SafetensorError):
+        return False

@@ -1,0 +1,123 @@
+"""What happens around a run: parameters are checked first, and the end says what came out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from hvrt_diffuser import terminal
+
+__all__ = ["CheckedParameters", "RawImages", "RunSummary"]
+
+terminal.install()
+
+
+class CheckedParameters:
+    """All parameters are checked before anything runs, and the devices they name before nodes."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Raise InputError for a parameter that is unknown, missing or out of range."""
+        from hvrt_diffuser.pipelines.parameters import check_parameters
+
+        self._parameters = check_parameters(context.config_loader["parameters"])
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Raise InputError for a device that is not there."""
+        from hvrt_diffuser.pipelines.parameters import check_devices
+
+        check_devices(self._parameters)
+
+
+class RawImages:
+    """The parameter block ``dataset`` as the catalog entry ``raw_images``."""
+
+    @hook_impl
+    def after_catalog_created(self, catalog: Any, parameters: dict[str, Any]) -> None:
+        """Add the entry."""
+        from hvrt_diffuser.datasets import ImageSourceDataset
+
+        options = parameters["params:dataset"]
+        fields = options if isinstance(options, dict) else options.model_dump()
+        arguments = {k: v for k, v in fields.items() if k != "test_fraction"}
+        catalog["raw_images"] = ImageSourceDataset(
+            **arguments, metadata={"kedro-viz": {"layer": "raw"}}
+        )
+
+
+class RunSummary:
+    """The time each stage took, and at the end a verdict on the terminal and ``summary.json``."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._started: dict[str, float] = {}
+        self._seconds: dict[str, float] = defaultdict(float)
+
+    @hook_impl
+    def before_pipeline_run(self) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+        self._seconds.clear()
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Start the node's clock."""
+        self._started[node.name] = time.perf_counter()
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Count what making and saving took: synthetic images are made as they are saved."""
+        self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+        del dataset_name
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
+        """Say what came out."""
+        from hvrt_diffuser.verdict import summarise, verdict
+
+        made = pipeline.all_outputs()
+        if not made & {"synthetic_images", "evaluation_metrics", "tstr_metrics"}:
+            return
+        metrics = {
+            name: catalog.load(name)
+            for name in ("evaluation_metrics", "tstr_metrics")
+            if name in made or catalog.exists(name)
+        }
+        summary = summarise(
+            metrics.get("evaluation_metrics"),
+            metrics.get("tstr_metrics"),
+            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            seconds=time.perf_counter() - self._start,
+            node_seconds=dict(self._seconds),
+            machine=_machine(),
+        )
+        catalog.save("summary", summary)
+        places = {name: _place(catalog, name) for name in ("synthetic_images", "sample_grid")}
+        print(verdict(summary, places))  # noqa: T201
+
+
+def _place(catalog: Any, name: str) -> str:
+    """Where a dataset lies, from the working directory."""
+    return os.path.relpath(str(catalog[name]._filepath))
+
+
+def _machine() -> dict[str, Any]:
+    packages = ("torch", "hvrt", "kedro", "numpy")
+    return {
+        "processor": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }

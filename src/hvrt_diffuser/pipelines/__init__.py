@@ -1,0 +1,1 @@
+"""The pipelines: thin nodes that tie the library to Kedro's files and parameters."""

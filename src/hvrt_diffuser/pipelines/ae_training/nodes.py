@@ -1,0 +1,56 @@
+"""Nodes of ``ae_training``."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hvrt_diffuser.autoencoders import Autoencoder, train_autoencoder
+from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
+
+__all__ = ["plot_training_curves", "train"]
+
+
+def train(
+    images_train: LabelledImages,
+    options: AETrainingOptions,
+    beta: float,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint,
+) -> tuple[Autoencoder, pd.DataFrame]:
+    """Train an autoencoder; ``beta`` takes the place of the options' own."""
+    model, history = train_autoencoder(
+        images_train.images,
+        options.model_copy(update={"beta": beta}),
+        seed=seed,
+        device=resolve_device(options.device or device),
+        checkpoint=checkpoint,
+    )
+    return model, pd.DataFrame(history)
+
+
+def plot_training_curves(history: pd.DataFrame) -> Figure:
+    """Loss by epoch, with the KL term where there is one."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    labels = {
+        "train_loss": "training loss",
+        "validation_loss": "validation loss",
+        "train_nll": "reconstruction",
+        "train_kl": "KL term, unweighted",
+    }
+    shown = ["train_loss", "validation_loss"]
+    if history["train_kl"].any():
+        shown += ["train_nll", "train_kl"]
+    for column in shown:
+        if column in history:
+            axes.plot(history["epoch"], history[column], marker=".", label=labels[column])
+    axes.set(xlabel="epoch", ylabel="nats per image")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,74 @@
+"""Nodes of ``evaluation``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.classifiers import Classifier, classify, train_judge
+from hvrt_diffuser.datasets.latents import table_to_latents
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
+from hvrt_diffuser.pipelines.evaluation.evidence import gather
+from hvrt_diffuser.pipelines.evaluation.measures import MEASURES
+from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
+from hvrt_diffuser.samplers import SmoothedBootstrap
+
+__all__ = ["evaluate", "train_classifier_judge"]
+
+
+def train_classifier_judge(
+    images_train: LabelledImages, options: EvaluationOptions, seed: int, device: str
+) -> Classifier:
+    """The judge, which has seen real training images alone."""
+    return train_judge(
+        images_train.images,
+        images_train.labels,
+        len(images_train.class_names),
+        options.judge,
+        seed=seed,
+        device=resolve_device(options.device or device),
+    )
+
+
+def evaluate(
+    synthetic_images: LabelledImages,
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    latents_train: pd.DataFrame,
+    latents_test: pd.DataFrame,
+    latent_sampler: SmoothedBootstrap,
+    autoencoder: Autoencoder,
+    vae: Autoencoder,
+    vae_options: BaselineOptions,
+    classifier: Classifier,
+    options: EvaluationOptions,
+    seed: int,
+    device: str,
+) -> dict[str, Any]:
+    """Every measure on every set, with the sizes of the sets."""
+    where = resolve_device(options.device or device)
+    evidence = gather(
+        synthetic_images,
+        (images_train, table_to_latents(latents_train)[0]),
+        (images_test, table_to_latents(latents_test)[0]),
+        latent_sampler,
+        autoencoder,
+        (vae_options.name, vae),
+        classifier,
+        seed=seed,
+        device=where,
+    )
+    _, probabilities = classify(classifier, images_test.images, where)
+    correct = probabilities.argmax(1) == images_test.labels
+    return {
+        "n": {name: len(features) for name, features in evidence.features.items()},
+        "classes": [synthetic_images.class_names[i] for i in synthetic_images.labels.unique()],
+        "leaves_unconditional": len(latent_sampler.overall.scale),
+        "leaves_per_class": len(latent_sampler.per_class.scale),
+        "judge_accuracy": 100 * correct.double().mean().item(),
+        **{name: measure(evidence) for name, measure in MEASURES.items()},
+    }

@@ -1,0 +1,62 @@
+"""Nodes of ``generation``."""
+
+from __future__ import annotations
+
+import torch
+from matplotlib.figure import Figure
+
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.datasets.synthetic import ImageStream
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.diffuser import HVRTDiffuser
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
+from hvrt_diffuser.samplers import SmoothedBootstrap
+
+__all__ = ["generate", "plot_grid"]
+
+GRID_COLUMNS = 10
+MAX_GRID_ROWS = 20
+
+
+def generate(
+    autoencoder: Autoencoder,
+    latent_sampler: SmoothedBootstrap,
+    images_test: LabelledImages,
+    options: GenerationOptions,
+    seed: int,
+    device: str,
+) -> ImageStream:
+    """Labelled images, made as they are written; ``images_test`` gives the classes' names."""
+    diffuser = HVRTDiffuser(autoencoder, latent_sampler, resolve_device(options.device or device))
+    labels = None if options.class_id is None else torch.full((options.n,), options.class_id)
+    seed = seed if options.seed is None else options.seed
+    return ImageStream(diffuser.stream(options.n, labels, seed=seed), images_test.class_names)
+
+
+def plot_grid(
+    autoencoder: Autoencoder,
+    latent_sampler: SmoothedBootstrap,
+    images_test: LabelledImages,
+    options: GenerationOptions,
+    seed: int,
+    device: str,
+) -> Figure:
+    """A row of synthetic images per class, of the first 20 classes."""
+    diffuser = HVRTDiffuser(autoencoder, latent_sampler, resolve_device(options.device or device))
+    names = images_test.class_names[:MAX_GRID_ROWS]
+    labels = torch.arange(len(names)).repeat_interleave(GRID_COLUMNS)
+    seed = seed if options.seed is None else options.seed
+    batches = diffuser.stream(len(labels), labels, seed=seed)
+    images = torch.cat([images for images, _ in batches]).permute(0, 2, 3, 1).numpy()
+
+    figure = Figure(figsize=(6.6, 0.62 * len(names)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01)  # type: ignore[union-attr, call-arg]
+    grid = figure.subplots(len(names), GRID_COLUMNS, squeeze=False)
+    for i, axes in enumerate(grid.flat):
+        axes.imshow(images[i], cmap="gray", vmin=0, vmax=255)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for axes, name in zip(grid[:, 0], names, strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure

@@ -1,0 +1,19 @@
+"""Parameters of ``generation``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hvrt_diffuser.pipelines.options import DeviceOptions
+
+__all__ = ["GenerationOptions"]
+
+
+class GenerationOptions(DeviceOptions):
+    """What is generated."""
+
+    n: int = Field(ge=1, description="images")
+    class_id: int | None = Field(
+        ge=0, description="of every image; null draws all classes in their real proportions"
+    )
+    seed: int | None = Field(ge=0, description="of the images; null is the run's seed")

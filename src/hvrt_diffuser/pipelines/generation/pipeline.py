@@ -1,0 +1,27 @@
+"""``generation``: labelled synthetic images, in one pass."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from hvrt_diffuser.pipelines.generation.nodes import generate, plot_grid
+
+__all__ = ["create_pipeline"]
+
+
+def create_pipeline() -> Pipeline:
+    """From ``autoencoder`` and ``latent_sampler`` to ``synthetic_images`` and a picture."""
+    inputs = [
+        "autoencoder",
+        "latent_sampler",
+        "images_test",
+        "params:generation",
+        "params:seed",
+        "params:device",
+    ]
+    return pipeline(
+        [
+            node(generate, inputs, "synthetic_images", name="generate_images", tags="gpu"),
+            node(plot_grid, inputs, "sample_grid", name="plot_grid", tags="gpu"),
+        ]
+    )

@@ -1,0 +1,62 @@
+"""Nodes of ``hvrt_fitting``."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from hvrt_diffuser.datasets.latents import table_to_latents
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
+from hvrt_diffuser.samplers import SmoothedBootstrap, fit_hvrt
+
+__all__ = ["describe_partition", "fit", "plot_partition"]
+
+
+def fit(latents_train: pd.DataFrame, options: HVRTFittingOptions) -> SmoothedBootstrap:
+    """FastHVRT on all latents, and on those of each class."""
+    return fit_hvrt(*table_to_latents(latents_train), options)
+
+
+def describe_partition(latent_sampler: SmoothedBootstrap) -> pd.DataFrame:
+    """A row per leaf: its fit, its rows, and the deviation of its noise averaged over dimensions.
+
+    ``fit`` is ``all`` for the unconditional fit and the class for a fit of its own.
+    """
+    tables = []
+    for name, (leaf, scale) in (
+        ("all", latent_sampler.overall),
+        ("class", latent_sampler.per_class),
+    ):
+        rows = torch.bincount(leaf, minlength=len(scale))
+        label = torch.zeros(len(scale), dtype=torch.long).scatter(0, leaf, latent_sampler.labels)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "fit": "all" if name == "all" else [str(i) for i in label.tolist()],
+                    "leaf": range(len(scale)),
+                    "rows": rows.numpy(),
+                    "noise_scale": scale.mean(dim=1).numpy(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def plot_partition(partition: pd.DataFrame) -> Figure:
+    """How many training latents the leaves hold, and how wide their kernels are."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    sizes, scales = figure.subplots(1, 2)
+    groups = {
+        "all latents": partition[partition["fit"] == "all"],
+        "a fit per class": partition[partition["fit"] != "all"],
+    }
+    for name, leaves in groups.items():
+        label = f"{name}: {len(leaves):,} leaves"
+        most = int(partition["rows"].quantile(0.99))
+        sizes.hist(leaves["rows"].clip(upper=most), bins=40, alpha=0.6, label=label)
+        scales.hist(leaves["noise_scale"], bins=40, alpha=0.6)
+    sizes.set(xlabel="training latents in a leaf (the largest 1% in the last bar)", ylabel="leaves")
+    scales.set(xlabel="kernel half-width, latent units, mean over dimensions", ylabel="leaves")
+    sizes.legend(frameon=False)
+    return figure

@@ -1,0 +1,22 @@
+"""``hvrt_fitting``: the sampler of latents, and what its partition looks like."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from hvrt_diffuser.pipelines.hvrt_fitting.nodes import describe_partition, fit, plot_partition
+
+__all__ = ["create_pipeline"]
+
+
+def create_pipeline() -> Pipeline:
+    """From ``latents_train`` to ``latent_sampler``."""
+    return pipeline(
+        [
+            node(fit, ["latents_train", "params:hvrt_fitting"], "latent_sampler", name="fit_hvrt"),
+            node(
+                describe_partition, "latent_sampler", "partition_table", name="describe_partition"
+            ),
+            node(plot_partition, "partition_table", "partition_plot", name="plot_partition"),
+        ]
+    )

@@ -1,0 +1,21 @@
+"""Nodes of ``latent_encoding``."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hvrt_diffuser.autoencoders import Autoencoder, encode_images
+from hvrt_diffuser.datasets.latents import latents_to_table
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
+
+__all__ = ["encode"]
+
+
+def encode(
+    autoencoder: Autoencoder, images: LabelledImages, options: LatentEncodingOptions, device: str
+) -> pd.DataFrame:
+    """The latent of each image, one scalar column per dimension, and its label."""
+    latents, _ = encode_images(autoencoder, images.images, resolve_device(options.device or device))
+    return latents_to_table(latents, images.labels)

@@ -1,0 +1,12 @@
+"""Project settings, read by Kedro."""
+
+from hvrt_diffuser.hooks import CheckedParameters, RawImages, RunSummary
+
+HOOKS = (CheckedParameters(), RawImages(), RunSummary())
+
+# An environment that sets one parameter of a block keeps the others.
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},
+}
