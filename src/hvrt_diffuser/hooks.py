@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import platform
 import sys
@@ -20,6 +21,7 @@ from hvrt_diffuser import terminal
 
 __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
 
+logger = logging.getLogger(__name__)
 terminal.install()
 
 
@@ -80,7 +82,7 @@ class RunSummary:
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """Count what making and saving took: synthetic images are made as they are saved."""
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
-        del dataset_name
+        logger.info("%s: %s written, %.1f s", node.name, dataset_name, self._seconds[node.name])
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
@@ -51,12 +52,14 @@ def plot_partition(partition: pd.DataFrame) -> Figure:
         "all latents": partition[partition["fit"] == "all"],
         "a fit per class": partition[partition["fit"] != "all"],
     }
+    most = int(partition["rows"].quantile(0.99))
+    least = int(partition["rows"].min())
+    bins = np.arange(least - 0.5, most + 1.5, max(1, most // 40))  # the edges lie between whole numbers
     for name, leaves in groups.items():
         label = f"{name}: {len(leaves):,} leaves"
-        most = int(partition["rows"].quantile(0.99))
-        sizes.hist(leaves["rows"].clip(upper=most), bins=40, alpha=0.6, label=label)
+        sizes.hist(leaves["rows"].clip(upper=most), bins=bins, alpha=0.6, label=label)
         scales.hist(leaves["noise_scale"], bins=40, alpha=0.6)
     sizes.set(xlabel="training latents in a leaf (the largest 1% in the last bar)", ylabel="leaves")
-    scales.set(xlabel="kernel half-width, latent units, mean over dimensions", ylabel="leaves")
+    scales.set(xlabel="scale of the noise, latent units, mean over dimensions", ylabel="leaves")
     sizes.legend(frameon=False)
     return figure

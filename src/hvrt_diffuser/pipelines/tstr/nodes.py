@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
@@ -80,16 +79,20 @@ def train_synthetic_test_real(
 
 
 def plot_tstr(tstr_metrics: dict[str, Any]) -> Figure:
-    """The accuracy of each repetition of each row, and their mean."""
+    """The test error of each repetition of each row, and their mean."""
     rows = {name: row for name, row in tstr_metrics.items() if isinstance(row, dict)}
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows.values()):
-        values = row["accuracies"]
-        axes.plot(values, torch.full((len(values),), place), "o", alpha=0.5, color="C0")
-        axes.plot(row["mean"], place, "|", markersize=18, color="C1")
-    names = [f"{name}\n{row['mean']:.2f} ± {row['std']:.2f}" for name, row in rows.items()]
+        errors = [100 - accuracy for accuracy in row["accuracies"]]
+        axes.plot(errors, [place] * len(errors), "o", alpha=0.5, color="C0")
+        axes.plot(100 - row["mean"], place, "|", markersize=18, color="C1")
+    names = [f"{name}\naccuracy {row['mean']:.2f} ± {row['std']:.2f}" for name, row in rows.items()]
     axes.set_yticks(range(len(rows)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel(f"accuracy on {tstr_metrics['n_test']:,} real test images, %")
+    axes.set_xscale("symlog", linthresh=1)  # chance is at 90%, what matters near 1%
+    axes.set_xticks([0, 1, 2, 5, 10, 20, 50, 100], ["0", "1", "2", "5", "10", "20", "50", "100"])
+    axes.set_xlim(0, 110)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(f"errors on {tstr_metrics['n_test']:,} real test images, %")
+    axes.grid(axis="x", alpha=0.3)
     return figure
