@@ -5,7 +5,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Importing torch takes seconds, and `kedro registry list` does without it.
+# Importing torch takes seconds, and Kedro's own commands import this package for its settings.
 _HOMES = {
     "HVRTDiffuser": "hvrt_diffuser.diffuser",
     "InputError": "hvrt_diffuser.errors",

@@ -49,12 +49,13 @@ class Checkpoint:
             return None
         tensors, header = read_tensors(self.path, KIND)
         held = header["setting"]
-        differing = [name for name in setting if held.get(name) != setting[name]]
+        names = [*setting, *(held.keys() - setting.keys())]
+        differing = [name for name in names if held.get(name) != setting.get(name)]
         if differing:
             name = differing[0]
             raise InputError(
                 f"{self.path} is from a training with {name} {held.get(name)}, while this one has "
-                f"{name} {setting[name]}: set it back to go on with that training, or delete the "
-                "file to start afresh"
+                f"{name} {setting.get(name)}: set it back to go on with that training, or delete "
+                "the file to start afresh"
             )
         return tensors, header["progress"]

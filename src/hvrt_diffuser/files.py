@@ -81,9 +81,9 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
         )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[HEADER_KEY])
+            header = dict(json.loads((file.metadata() or {})[HEADER_KEY]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} ({path.stat().st_size} bytes) is cut short or was not written by "
             f"hvrt_diffuser, where a file of kind '{kind}' was expected: delete it and run the "

@@ -47,6 +47,11 @@ class RawImages:
     """The parameter block ``dataset`` as the catalog entry ``raw_images``."""
 
     @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the folder that relative paths start from."""
+        self._project = Path(context.project_path)
+
+    @hook_impl
     def after_catalog_created(self, catalog: Any, parameters: dict[str, Any]) -> None:
         """Add the entry."""
         from hvrt_diffuser.datasets import ImageSourceDataset
@@ -54,6 +59,8 @@ class RawImages:
         options = parameters["params:dataset"]
         fields = options if isinstance(options, dict) else options.model_dump()
         arguments = {k: v for k, v in fields.items() if k != "test_fraction"}
+        if arguments["root"] is not None:
+            arguments["root"] = str(self._project / Path(arguments["root"]).expanduser())
         catalog["raw_images"] = ImageSourceDataset(
             **arguments, metadata={"kedro-viz": {"layer": "raw"}}
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.files import is_whole, read_tensors, write_tensors
 
 __all__ = ["LabelledImages"]
 
@@ -72,14 +72,12 @@ class LabelledImages:
         """Write a safetensors file.
 
         Raises:
-            InputError: the file there holds images of another source, which stay untouched.
+            InputError: the file there holds images of another source, or something else; it stays
+                untouched.
         """
         path = Path(path)
-        if path.exists():
-            try:
-                held = read_tensors(path, "images")[1]["source"]
-            except InputError:  # a file that cannot be read is no loss
-                held = self.source
+        if is_whole(path):  # a file cut short is no loss
+            held = read_tensors(path, "images")[1]["source"]
             if held != self.source:
                 raise InputError(
                     f"{path} holds {held} and would be overwritten with {self.source}: choose "

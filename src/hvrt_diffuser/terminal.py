@@ -30,11 +30,9 @@ def _sentence(error: BaseException) -> str | None:
     """What to tell the user, or None where only a traceback tells."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and cause.filename is None:
+            return cause.strerror  # without "[Errno 28]" in front
         if isinstance(cause, InputError | OSError | FloatingPointError):
-            return str(cause.args[-1] if isinstance(cause, OSError) and cause.args else cause)
+            return str(cause)
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, KeyboardInterrupt):
-        return (
-            "interrupted; finished stages are on disk, and a training goes on from its last epoch"
-        )
     return None

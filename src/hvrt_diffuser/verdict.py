@@ -92,8 +92,7 @@ def _fidelity(fd: dict[str, Any]) -> list[str]:
     )
     lines = [head] + [f"    {fd[name]:10.2f}    {text}" for name, text in rows.items()]
     excess = fd["hvrt"] - fd["copy_floor"]
-    if excess < 0:
-        lines.append("    Below the copy floor: look for copies before you trust this.")
+    lines.append(f"    {excess:10.2f}    what the synthetic images have over the copy floor")
     return lines
 
 

@@ -87,7 +87,7 @@ def train_autoencoder(
     Returns:
         The network in evaluation mode on the CPU, and a row per epoch: ``epoch``, ``train_loss``,
         ``train_nll``, ``train_kl``, ``validation_loss`` (nats per image; absent without a
-        validation split) and ``learning_rate``.
+        validation split) and ``learning_rate``, the last one used.
 
     Raises:
         InputError: too few images, or a checkpoint of another setting.
@@ -207,12 +207,14 @@ class _Training:
         batch_size = self.options.batch_size
         order = torch.randperm(len(self.train_images), generator=self.order).to(self.device)
         sums = torch.zeros(3, device=self.device)
+        rate = 0.0
         for i in range(self.steps_per_epoch):
             x = self.train_images[order[i * batch_size : (i + 1) * batch_size]].float() / 255
             losses = self._losses(self.model, x)
             self.optimiser.zero_grad(set_to_none=True)
             losses[0].backward()
             self.optimiser.step()
+            rate = float(self.optimiser.param_groups[0]["lr"])
             self.scheduler.step()
             if self.average is not None:
                 self.average.update_parameters(self.model)
@@ -228,7 +230,7 @@ class _Training:
             "train_loss": loss,
             "train_nll": nll,
             "train_kl": kl,
-            "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
+            "learning_rate": rate,
         }
         if len(self.validation_images):
             row["validation_loss"] = self._validation_loss()

@@ -40,7 +40,7 @@ def encode_images(
             f"the autoencoder was trained on images of shape {expected} and was given "
             f"{tuple(images.shape[1:])}: train it on these images, or give it its own"
         )
-    model = model.to(device)
+    model = model.to(device).eval()
     means, deviations = [], []
     for batch in images.split(BATCH_SIZE):
         mean, log_variance = model.encode(_filled(batch).to(device).float() / 255)
@@ -68,7 +68,7 @@ def decode_latents(model: Autoencoder, latents: Tensor, device: torch.device) ->
             "latents to decode hold NaN or infinite values, expected finite ones: fit the sampler "
             "again on finite latents"
         )
-    model = model.to(device)
+    model = model.to(device).eval()
     images = torch.empty((len(latents), *model.architecture.shape), dtype=torch.uint8)
     for start in range(0, len(latents), BATCH_SIZE):
         batch = latents[start : start + BATCH_SIZE]

@@ -14,12 +14,12 @@ from hvrt_diffuser.files import read_tensors, write_tensors
 __all__ = ["Classifier"]
 
 KIND = "classifier"
-N_FEATURES = 128
+N_FEATURES = 64
 MAX_BOTTOM = 8  # halve until both sides are at most this
 
 
 class Classifier(nn.Module):
-    """Strided convolutions with batch normalisation, 128 features, and one linear layer.
+    """Strided convolutions with batch normalisation, 64 features, and one linear layer.
 
     Args:
         shape: channels, height and width of an image.
@@ -49,14 +49,14 @@ class Classifier(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor) -> Tensor:
-        """Map images in [0, 1], (n, c, h, w), to features (n, 128)."""
+        """Map images in [0, 1], (n, c, h, w), to features (n, 64)."""
         pad_w, pad_h = self._padding
         x = nn.functional.pad(x, (0, pad_w, 0, pad_h))
         features: Tensor = self.trunk(x.contiguous(memory_format=torch.channels_last))
         return features
 
     def logits(self, features: Tensor) -> Tensor:
-        """Map features (n, 128) to logits (n, k)."""
+        """Map features (n, 64) to logits (n, k)."""
         logits: Tensor = self.head(features)
         return logits
 

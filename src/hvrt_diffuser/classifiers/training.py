@@ -125,7 +125,7 @@ def train_judge(
 
 @torch.inference_mode()
 def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Features float32 (n, 128) and class probabilities float32 (n, k) of uint8 images, on the CPU.
+    """Features float32 (n, 64) and class probabilities float32 (n, k) of uint8 images, on the CPU.
 
     Raises:
         InputError: the images do not have the shape that the classifier was built for.

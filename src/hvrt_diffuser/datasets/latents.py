@@ -33,17 +33,26 @@ def check_latents_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     try:
         return LATENTS.validate(table)
-    except pa.errors.SchemaError as error:
-        cases = error.failure_cases
-        where = ""
-        if isinstance(cases, pd.DataFrame) and "index" in cases and cases["index"].notna().any():
-            where = f" in row {cases['index'].dropna().iloc[0]}"
-        column = getattr(error.schema, "name", None) or "the table"
+    except (pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         raise InputError(
-            f"a table of latents fails the check '{error.check or error.reason_code}' in "
-            f"{column}{where}, expected finite float32 columns z_000 ... and an int64 label: "
-            "train the autoencoder again with a lower learning rate, and encode again"
+            f"a table of latents fails at {_first_failure(error)}, expected finite float32 columns "
+            "z_000 ... and an int64 label of 0 or more: train the autoencoder again with a lower "
+            "learning rate, and encode again"
         ) from error
+
+
+def _first_failure(error: pa.errors.SchemaError | pa.errors.SchemaErrors) -> str:
+    """The column, row and value that a check of pandera failed at first."""
+    first = error.schema_errors[0] if isinstance(error, pa.errors.SchemaErrors) else error
+    cases = first.failure_cases
+    if not isinstance(cases, pd.DataFrame) or cases.empty:
+        return str(first).splitlines()[0]
+    case = cases.iloc[0]
+    column = getattr(first.schema, "name", None)
+    if column is None:  # a check of the whole table: its cases are columns
+        return f"column {case['failure_case']} ({first.reason_code.name.lower()})"
+    where = f" in row {case['index']}" if pd.notna(case.get("index")) else ""
+    return f"column {column}{where}: found {case['failure_case']}"
 
 
 def latents_to_table(latents: Tensor, labels: Tensor) -> pd.DataFrame:

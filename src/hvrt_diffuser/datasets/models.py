@@ -27,7 +27,7 @@ class SavedDataset(AbstractDataset[Saved, Any]):
     Args:
         filepath: the file.
         object: the class, such as ``hvrt_diffuser.autoencoders.Autoencoder``.
-        supersedes: a file that led to this one and is removed once this one is whole.
+        supersedes: name of a file beside this one that led to it and is removed once it is whole.
         metadata: for other tools.
     """
 
@@ -40,7 +40,8 @@ class SavedDataset(AbstractDataset[Saved, Any]):
     ) -> None:
         self._filepath = Path(filepath)
         self._class = object
-        self._supersedes = Path(supersedes) if supersedes else None
+        # Kedro makes the filepath absolute, and nothing else.
+        self._supersedes = self._filepath.with_name(supersedes) if supersedes else None
         self.metadata = metadata
 
     def load(self) -> Any:

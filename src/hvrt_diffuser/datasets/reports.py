@@ -18,6 +18,8 @@ from hvrt_diffuser.files import whole_file
 
 __all__ = ["FigureDataset", "MetricsDataset", "TableDataset"]
 
+PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
+
 
 class _WholeFile:
     """Makes a dataset of kedro-datasets save to a temporary file that then takes its place."""
@@ -34,8 +36,26 @@ class _WholeFile:
             getattr(method, "__wrapped__", method.__func__)(twin, data)
 
 
+def _broken(path: PurePosixPath, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is missing or cut short ({str(error).splitlines()[0]}), expected a whole file: "
+        "run the pipeline that writes it"
+    )
+
+
 class TableDataset(_WholeFile, ParquetDataset):
     """A pandas table as parquet."""
+
+    def load(self) -> Any:
+        """Read the table.
+
+        Raises:
+            InputError: the file is missing or cut short.
+        """
+        try:
+            return ParquetDataset.load.__wrapped__(self)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _broken(self._filepath, error) from error
 
     def _exists(self) -> bool:
         try:
@@ -49,6 +69,12 @@ class FigureDataset(_WholeFile, MatplotlibDataset):
     """A matplotlib figure as PNG."""
 
     DEFAULT_SAVE_ARGS = {"format": "png", "dpi": 150, "metadata": {"Software": None}}  # noqa: RUF012
+
+    def _exists(self) -> bool:
+        try:
+            return Path(str(self._filepath)).read_bytes().endswith(PNG_END)
+        except OSError:
+            return False
 
 
 class MetricsDataset(_WholeFile, JSONDataset):
@@ -68,6 +94,17 @@ class MetricsDataset(_WholeFile, JSONDataset):
                 "look at the images that it was measured on"
             ) from error
         super().save(data)
+
+    def load(self) -> Any:
+        """Read the metrics.
+
+        Raises:
+            InputError: the file is missing or cut short.
+        """
+        try:
+            return JSONDataset.load.__wrapped__(self)
+        except (OSError, ValueError) as error:
+            raise _broken(self._filepath, error) from error
 
     def _exists(self) -> bool:
         try:

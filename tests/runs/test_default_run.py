@@ -1,0 +1,208 @@
+"""``kedro run`` makes everything at once, and each pipeline and node alone from what is on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from kedro.config import OmegaConfigLoader
+
+from hvrt_diffuser.settings import CONFIG_LOADER_ARGS
+
+PIPELINES = [
+    "data_ingest",
+    "ae_training",
+    "latent_encoding",
+    "hvrt_fitting",
+    "generation",
+    "evaluation",
+    "tstr",
+]
+
+GPU_NODES = {
+    "train_autoencoder",
+    "standard_vae.train_autoencoder",
+    "low_beta_vae.train_autoencoder",
+    "encode_train",
+    "encode_test",
+    "generate_images",
+    "plot_grid",
+    "train_judge",
+    "evaluate",
+    "train_synthetic_test_real",
+}
+
+BASELINE_FILES = {
+    f"data/{layer}/test/{vae}{suffix}"
+    for vae in ("standard_vae", "low_beta_vae")
+    for layer, suffix in (
+        ("06_models", ".safetensors"),
+        ("08_reporting", "_training_history.parquet"),
+        ("08_reporting", "_training_curves.png"),
+    )
+}
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from numbers(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from numbers(inner)
+    elif isinstance(value, int | float):
+        yield value
+
+
+def refuse_constant(name: str) -> float:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def catalog_files(project: Any) -> set[str]:
+    """The files that the catalog names, but for checkpoints, which a finished training removes."""
+    loader = OmegaConfigLoader(str(project.path / "conf"), env="test", **CONFIG_LOADER_ARGS)
+    entries = {k: v for k, v in loader["catalog"].items() if not k.startswith("_")}
+    files = {
+        entry["filepath"]
+        for name, entry in entries.items()
+        if "{" not in name and "checkpoint" not in name
+    }
+    return files | BASELINE_FILES
+
+
+class TestRegistry:
+    def test_lists_the_seven_pipelines_and_the_default(self, project: Any, kedro: Any) -> None:
+        listed = kedro(project, "registry", "list").stdout
+        names = [line[2:] for line in listed.splitlines() if line.startswith("- ")]
+        assert sorted(names) == sorted(["__default__", *PIPELINES])
+
+
+class TestFinishedRun:
+    def test_runs_the_package_of_the_project(self, finished: Any, package_of: Any) -> None:
+        assert Path(package_of(finished)).is_relative_to(finished.path)
+
+    def test_writes_every_file_of_the_catalog_and_no_other(self, finished: Any) -> None:
+        assert set(finished.hashes()) == catalog_files(finished)
+
+    def test_no_file_is_empty(self, finished: Any) -> None:
+        for name in finished.hashes():
+            assert (finished.path / name).stat().st_size > 0, name
+
+    @pytest.mark.parametrize("name", ["evaluation.json", "tstr.json", "summary.json"])
+    def test_numbers_are_finite_json(self, finished: Any, name: str) -> None:
+        text = finished.file("08_reporting", name).read_text()
+        found = list(numbers(json.loads(text, parse_constant=refuse_constant)))
+        assert found
+        assert all(math.isfinite(number) for number in found)
+
+    def test_synthetic_images_are_as_many_as_asked_for(self, finished: Any) -> None:
+        table = pq.read_table(finished.file("07_model_output", "synthetic_images.parquet"))
+        assert len(table) == 500
+        assert set(table.column("label").to_pylist()) == set(range(10))
+
+    def test_summary_says_what_ran_and_how_long(self, finished: Any) -> None:
+        summary = json.loads(finished.file("08_reporting", "summary.json").read_text())
+        assert summary["command"].endswith("kedro run --env test")
+        assert 0 < summary["seconds"] < 300
+        assert {"generate_images", "train_autoencoder", "evaluate"} <= set(summary["node_seconds"])
+        assert {"python", "torch", "processor"} <= set(summary["machine"])
+
+    def test_prints_a_verdict(self, finished_run: tuple[Any, Any]) -> None:
+        project, done = finished_run
+        evaluation = json.loads(project.file("08_reporting", "evaluation.json").read_text())
+        tstr = json.loads(project.file("08_reporting", "tstr.json").read_text())
+        verdict = done.stdout[done.stdout.index("Synthetic images  ") :]
+        assert "data/07_model_output/test/synthetic_images.parquet" in verdict
+        for name in ("hvrt", "train_floor", "reconstruction_floor", "copy_floor", "vae_beta_1"):
+            assert f"{evaluation['fd_classifier'][name]:.2f} " in verdict, name
+        for name in ("real_equal_n", "real_all", "hvrt_conditional"):
+            assert f"{tstr[name]['mean']:.2f}% ± {tstr[name]['std']:.2f}" in verdict, name
+        assert "500 real training images" in verdict
+        assert "kedro viz" in verdict
+
+    def test_log_has_no_warning_and_no_traceback(self, finished_run: tuple[Any, Any]) -> None:
+        printed = finished_run[1].stdout + finished_run[1].stderr
+        assert "WARNING" not in printed
+        assert "Warning" not in printed
+        assert "Traceback" not in printed
+
+
+def test_the_same_command_twice_gives_the_same_bytes(
+    finished: Any, project: Any, kedro: Any
+) -> None:
+    kedro(project, "run", "--env", "test")
+    varying = {"data/08_reporting/test/summary.json"}  # the times that it took
+    first = {k: v for k, v in finished.hashes().items() if k not in varying}
+    second = {k: v for k, v in project.hashes().items() if k not in varying}
+    assert second == first
+
+
+class TestAlone:
+    """From what an earlier run left on disk."""
+
+    @pytest.mark.parametrize("name", PIPELINES)
+    def test_each_pipeline(self, finished_copy: Any, kedro_here: Any, name: str) -> None:
+        before = finished_copy.hashes()
+        done = kedro_here(finished_copy, "run", "--env", "test", "--pipelines", name)
+        assert set(finished_copy.hashes()) == set(before)
+        reports = name in ("generation", "evaluation", "tstr")
+        assert ("Synthetic images  " in done.stdout) == reports
+
+    def test_the_older_spelling(self, finished_copy: Any, kedro_here: Any) -> None:
+        finished_copy.file("08_reporting", "tstr.json").unlink()
+        done = kedro_here(finished_copy, "run", "--env", "test", "--pipeline=tstr")
+        assert finished_copy.file("08_reporting", "tstr.json").exists()
+        assert "Utility" in done.stdout
+
+    def test_tags_name_the_nodes_for_a_gpu(self, finished_copy: Any, kedro_here: Any) -> None:
+        kedro_here(finished_copy, "run", "--env", "test", "--tags", "gpu")
+        summary = json.loads(finished_copy.file("08_reporting", "summary.json").read_text())
+        assert set(summary["node_seconds"]) == GPU_NODES
+
+    def test_from_a_node_on(self, finished_copy: Any, kedro_here: Any) -> None:
+        kept = [
+            finished_copy.file("06_models", "autoencoder.safetensors"),
+            finished_copy.file("04_feature", "latents_train.parquet"),
+        ]
+        made = [
+            finished_copy.file("06_models", "latent_sampler.safetensors"),
+            finished_copy.file("08_reporting", "tstr.json"),
+        ]
+        before = [path.stat().st_mtime_ns for path in kept]
+        for path in made:
+            path.unlink()
+        kedro_here(finished_copy, "run", "--env", "test", "--from-nodes", "fit_hvrt")
+        assert [path.stat().st_mtime_ns for path in kept] == before
+        assert all(path.exists() for path in made)
+
+    def test_from_a_folder_within_the_project(self, finished_copy: Any, kedro: Any) -> None:
+        """A checkpoint that the training no longer needs is removed all the same."""
+        notebooks = finished_copy.path / "notebooks"
+        notebooks.mkdir()
+        before = set(finished_copy.hashes())
+        arguments = ("run", "--env", "test", "--nodes", "train_autoencoder")
+        kedro(finished_copy, *arguments, cwd=notebooks)
+        assert set(finished_copy.hashes()) == before
+        assert list(notebooks.iterdir()) == []
+
+    def test_as_a_module(self, finished_copy: Any) -> None:
+        """``python -m hvrt_diffuser`` is ``kedro run``."""
+        path = finished_copy.file("08_reporting", "partition_table.parquet")
+        path.unlink()
+        arguments = ["--env", "test", "--nodes", "describe_partition"]
+        subprocess.run(
+            [sys.executable, "-m", "hvrt_diffuser", *arguments],
+            cwd=finished_copy.path,
+            env=finished_copy.environment,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+        assert path.exists()

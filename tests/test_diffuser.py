@@ -1,0 +1,192 @@
+"""Labelled images in one pass, from two files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from hvrt_diffuser import HVRTDiffuser
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.samplers import HVRTOptions, SmoothedBootstrap, StandardNormal, fit_hvrt
+
+
+@pytest.fixture(scope="module")
+def sampler(latents: Tensor, digits: LabelledImages) -> SmoothedBootstrap:
+    options = HVRTOptions(strategy="epanechnikov", min_samples_leaf=5, n_partitions=None)
+    return fit_hvrt(latents, digits.labels, options)
+
+
+@pytest.fixture(scope="module")
+def folder(
+    autoencoder: Autoencoder,
+    sampler: SmoothedBootstrap,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    autoencoder.save(folder / "autoencoder.safetensors")
+    sampler.save(folder / "latent_sampler.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def diffuser(folder: Path) -> HVRTDiffuser:
+    return HVRTDiffuser.load(folder)
+
+
+@pytest.fixture(scope="module")
+def many(diffuser: HVRTDiffuser) -> Tensor:
+    return diffuser.generate(2100, seed=0)
+
+
+def test_images_have_the_shape_and_the_type_of_the_real_ones(many: Tensor) -> None:
+    assert many.shape == (2100, 1, 28, 28)
+    assert many.dtype == torch.uint8
+    assert many.device == torch.device("cpu")
+
+
+def test_images_of_a_class_have_the_shape_and_the_type_of_the_real_ones(
+    diffuser: HVRTDiffuser,
+) -> None:
+    threes = diffuser.generate_conditional(5, class_id=3, seed=0)
+    assert threes.shape == (5, 1, 28, 28)
+    assert threes.dtype == torch.uint8
+
+
+def test_images_are_of_the_class_that_was_asked_for(
+    diffuser: HVRTDiffuser, digits: LabelledImages
+) -> None:
+    options = ClassifierOptions(
+        width=8, steps=150, batch_size=64, learning_rate=5e-3, weight_decay=0, precision="float32"
+    )
+    cpu = torch.device("cpu")
+    judge = train_classifier(digits.images, digits.labels, 10, options, seed=0, device=cpu)
+    found = torch.stack(
+        [
+            classify(judge, diffuser.generate_conditional(100, class_id=c, seed=0), cpu)[1].mean(0)
+            for c in range(10)
+        ]
+    )  # (class asked for, class found)
+    assert torch.equal(found.argmax(0), torch.arange(10))
+    assert found.diag().mean() > 0.5
+    stream = [*diffuser.stream(1000, seed=0)]
+    found = classify(judge, torch.cat([images for images, _ in stream]), cpu)[1].argmax(1)
+    labels = torch.cat([labels for _, labels in stream])
+    own = (found == labels).float().mean()
+    assert own > 0.5
+    assert (found == labels.roll(1)).float().mean() < own / 2
+
+
+@pytest.mark.parametrize("n", [1, 5, 33, 1000, 1024, 1025, 2048, 2099])
+def test_a_large_request_starts_with_the_images_of_a_small_one(
+    diffuser: HVRTDiffuser, many: Tensor, n: int
+) -> None:
+    assert torch.equal(diffuser.generate(n, seed=0), many[:n])
+
+
+@pytest.mark.parametrize("n", [1, 33, 1030])
+def test_a_large_request_of_a_class_starts_with_the_images_of_a_small_one(
+    diffuser: HVRTDiffuser, n: int
+) -> None:
+    large = diffuser.generate_conditional(1100, class_id=7, seed=0)
+    assert torch.equal(diffuser.generate_conditional(n, class_id=7, seed=0), large[:n])
+
+
+def test_the_same_seed_gives_the_same_bytes_in_any_diffuser(folder: Path, many: Tensor) -> None:
+    torch.rand(3)  # what the global generator does is of no account
+    assert torch.equal(HVRTDiffuser.load(folder).generate(50, seed=0), many[:50])
+
+
+def test_another_seed_gives_other_images(diffuser: HVRTDiffuser, many: Tensor) -> None:
+    other = diffuser.generate(50, seed=1)
+    assert (other != many[:50]).flatten(1).any(1).all()
+
+
+def test_images_differ_from_each_other(many: Tensor) -> None:
+    assert len(many.flatten(1).unique(dim=0)) == len(many)
+
+
+def test_a_stream_comes_in_pieces_with_the_labels_asked_for(diffuser: HVRTDiffuser) -> None:
+    asked = torch.arange(1500) % 10
+    pieces = [*diffuser.stream(1500, asked, seed=0)]
+    assert max(len(images) for images, _ in pieces) <= 1024
+    assert all(len(images) == len(labels) for images, labels in pieces)
+    assert torch.equal(torch.cat([labels for _, labels in pieces]), asked)
+
+
+def test_a_stream_makes_images_only_when_they_are_asked_for(diffuser: HVRTDiffuser) -> None:
+    images, _ = next(diffuser.stream(10**12, seed=0))
+    assert len(images) <= 1024
+
+
+def test_no_global_generator_is_touched(
+    diffuser: HVRTDiffuser, global_generators_untouched: Any
+) -> None:
+    with global_generators_untouched():
+        diffuser.generate(10, seed=0)
+        diffuser.generate_conditional(10, class_id=0, seed=0)
+
+
+def test_any_sampler_of_the_same_dimensions_fits(autoencoder: Autoencoder) -> None:
+    prior = StandardNormal(8, torch.tensor([1, 1]))
+    assert HVRTDiffuser(autoencoder, prior).generate(3, seed=0).shape == (3, 1, 28, 28)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize("class_id", [-1, 10])
+def test_an_unknown_class_is_refused(diffuser: HVRTDiffuser, class_id: int) -> None:
+    with pytest.raises(InputError, match=f"class {class_id} was asked for, .* 0 to 9"):
+        diffuser.generate_conditional(3, class_id=class_id, seed=0)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda diffuser, n: diffuser.generate(n, seed=0),
+        lambda diffuser, n: diffuser.generate_conditional(n, class_id=1, seed=0),
+        lambda diffuser, n: diffuser.stream(n, seed=0),  # on the call, before anything is drawn
+    ],
+    ids=["generate", "generate_conditional", "stream"],
+)
+def test_no_images_are_refused(
+    diffuser: HVRTDiffuser, draw: Callable[[HVRTDiffuser, int], Any], n: int
+) -> None:
+    with pytest.raises(InputError, match=f"{n} draws were asked for"):
+        draw(diffuser, n)
+
+
+def test_labels_of_another_number_are_refused_on_the_call(diffuser: HVRTDiffuser) -> None:
+    with pytest.raises(InputError, match="one label per draw"):
+        diffuser.stream(3, torch.tensor([1, 2]), seed=0)
+
+
+def test_a_sampler_of_other_dimensions_is_refused(autoencoder: Autoencoder) -> None:
+    with pytest.raises(InputError, match="7 dimensions and the autoencoder decodes 8"):
+        HVRTDiffuser(autoencoder, StandardNormal(7, torch.tensor([1, 1])))
+
+
+@pytest.mark.parametrize("name", ["autoencoder.safetensors", "latent_sampler.safetensors"])
+def test_a_missing_broken_or_wrong_file_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "models"
+    shutil.copytree(folder, copy)
+    (other,) = (path for path in folder.iterdir() if path.name != name)
+    shutil.copy(other, copy / name)
+    with pytest.raises(InputError, match="give the right file"):
+        HVRTDiffuser.load(copy)
+    (copy / name).write_bytes((folder / name).read_bytes()[:-1])
+    with pytest.raises(InputError, match="cut short"):
+        HVRTDiffuser.load(copy)
+    (copy / name).unlink()
+    with pytest.raises(InputError, match=f"{name} does not exist"):
+        HVRTDiffuser.load(copy)
