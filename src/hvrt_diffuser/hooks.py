@@ -6,9 +6,9 @@ import importlib.metadata
 import logging
 import os
 import platform
+import shutil
 import sys
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
 
 logger = logging.getLogger(__name__)
 terminal.install()
+
+METRICS = ("evaluation_metrics", "tstr_metrics")
 
 
 class CheckedParameters:
@@ -67,12 +69,18 @@ class RawImages:
 
 
 class RunSummary:
-    """The time each stage took, and at the end a verdict on the terminal and ``summary.json``."""
+    """The time each node took, and at the end a verdict; after a whole run, ``summary.json``."""
 
     def __init__(self) -> None:
         self._start = 0.0
         self._started: dict[str, float] = {}
-        self._seconds: dict[str, float] = defaultdict(float)
+        self._seconds: dict[str, float] = {}
+        self._environment = ""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what ``kedro viz`` needs to show the same run."""
+        self._environment = f" --env {context.env}" if context.env else ""
 
     @hook_impl
     def before_pipeline_run(self) -> None:
@@ -93,28 +101,32 @@ class RunSummary:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
-        """Say what came out."""
+        """Say what came out of this run; of an earlier one, nothing: its images may be others."""
         from hvrt_diffuser.verdict import summarise, verdict
 
-        made = pipeline.all_outputs()
-        if not made & {"synthetic_images", "evaluation_metrics", "tstr_metrics"}:
+        made = pipeline.all_outputs() & {"synthetic_images", *METRICS}
+        if not made:
             return
-        metrics = {
-            name: catalog.load(name)
-            for name in ("evaluation_metrics", "tstr_metrics")
-            if name in made or catalog.exists(name)
-        }
+        evaluation, tstr = (catalog.load(name) if name in made else None for name in METRICS)
         summary = summarise(
-            metrics.get("evaluation_metrics"),
-            metrics.get("tstr_metrics"),
+            evaluation,
+            tstr,
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             seconds=time.perf_counter() - self._start,
             node_seconds=dict(self._seconds),
             machine=_machine(),
         )
-        catalog.save("summary", summary)
-        places = {name: _place(catalog, name) for name in ("synthetic_images", "sample_grid")}
-        print(verdict(summary, places))  # noqa: T201
+        if made.issuperset(METRICS):
+            catalog.save("summary", summary)
+        kedro = "kedro" if shutil.which("kedro") else os.path.relpath(sys.executable) + " -m kedro"
+        print(  # noqa: T201
+            verdict(
+                summary,
+                images=_place(catalog, "synthetic_images"),
+                grid=_place(catalog, "sample_grid"),
+                see_more=f"{kedro} viz run{self._environment}",
+            )
+        )
 
 
 def _place(catalog: Any, name: str) -> str:

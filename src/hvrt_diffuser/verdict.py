@@ -58,15 +58,16 @@ def summarise(
     return summary
 
 
-def verdict(summary: dict[str, Any], places: dict[str, str]) -> str:
+def verdict(summary: dict[str, Any], *, images: str, grid: str, see_more: str) -> str:
     """A few lines for the terminal.
 
     Args:
         summary: what :func:`summarise` gave.
-        places: paths of ``synthetic_images`` and ``sample_grid``.
+        images: where the synthetic images lie.
+        grid: where their picture lies.
+        see_more: the command that shows the rest.
     """
-    lines = ["", f"Synthetic images  {places['synthetic_images']}"]
-    lines.append(f"A look at them    {places['sample_grid']}")
+    lines = ["", f"Synthetic images  {images}", f"A look at them    {grid}"]
     if "fd" in summary:
         lines += _fidelity(summary["fd"])
     if "tstr" in summary:
@@ -74,7 +75,7 @@ def verdict(summary: dict[str, Any], places: dict[str, str]) -> str:
     slowest = sorted(summary["node_seconds"].items(), key=lambda item: -item[1])[:4]
     spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in slowest)
     lines += [f"Time              {summary['seconds']:.0f} s, most of it: {spent}"]
-    lines += ["See more          kedro viz run", ""]
+    lines += [f"See more          {see_more}", ""]
     return "\n".join(lines)
 
 

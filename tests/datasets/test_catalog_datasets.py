@@ -211,7 +211,7 @@ class TestSaved:
         old = tmp_path / "checkpoint.safetensors"
         old.touch()
         target = tmp_path / "a.safetensors"
-        dataset = SavedDataset(str(target), LABELLED, supersedes=str(old))
+        dataset = SavedDataset(str(target), LABELLED, supersedes=old.name)
         dataset.save(labelled())
         assert not old.exists()
         dataset.save(labelled())  # nothing to remove is fine
@@ -219,7 +219,7 @@ class TestSaved:
     def test_failed_save_keeps_what_it_would_supersede(self, tmp_path: Path) -> None:
         old = tmp_path / "checkpoint.safetensors"
         old.touch()
-        dataset = SavedDataset(str(tmp_path / "a.safetensors"), LABELLED, supersedes=str(old))
+        dataset = SavedDataset(str(tmp_path / "a.safetensors"), LABELLED, supersedes=old.name)
         with pytest.raises(DatasetError):
             dataset.save(Unsaveable())
         assert old.exists()

@@ -411,8 +411,8 @@ class TestEvaluate:
         assert measure(disguised)["fd_classifier"]["hvrt"] > found["hvrt"]
 
     def test_too_few_images_are_refused(self, measure: Any, train: LabelledImages) -> None:
-        with pytest.raises(InputError, match=r"100 images .* at least 129"):
-            measure(train[torch.arange(100)])
+        with pytest.raises(InputError, match=r"60 images .* at least 65"):
+            measure(train[torch.arange(60)])
 
     def test_same_twice(self, measure: Any, train: LabelledImages) -> None:
         assert measure(train[torch.arange(500)]) == measure(train[torch.arange(500)])
