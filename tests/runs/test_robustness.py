@@ -224,3 +224,19 @@ def test_folder_that_cannot_be_written(finished_copy: Any, kedro_here: Any, sent
     finally:
         folder.chmod(0o700)
     assert "could not write" in said
+
+
+def test_autoencoder_trained_again_after_the_fit(
+    finished_copy: Any, kedro_here: Any, sentence: Any
+) -> None:
+    """Of the same shape, so that only its weights tell that the sampler is not its own."""
+    again = ("run", "--env", "test", "--params", "seed=1", "--nodes")
+    kedro_here(finished_copy, *again, "train_autoencoder")
+    before = finished_copy.hashes()
+    stages = ("run", "--env", "test", "--nodes")
+    for node in ("generate_images", "evaluate", "train_synthetic_test_real"):
+        said = sentence(kedro_here(finished_copy, *stages, node, check=False))
+        assert "run latent_encoding and hvrt_fitting again" in said
+    assert finished_copy.hashes() == before
+    kedro_here(finished_copy, *stages, "encode_train,fit_hvrt")
+    kedro_here(finished_copy, *stages, "generate_images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,6 +115,13 @@ class Autoencoder(nn.Module):
         _, h, w = self.architecture.shape
         logits: Tensor = self.decoder(z)[:, :, :h, :w]
         return logits
+
+    def fingerprint(self) -> str:
+        """A short hash of the weights: latents belong to the network that made them."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
         """Write the weights, and in the header what rebuilds the network."""

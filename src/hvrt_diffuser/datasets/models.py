@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
 from hvrt_diffuser.checkpoint import Checkpoint
@@ -80,7 +80,7 @@ class CheckpointDataset(AbstractDataset[None, Checkpoint]):
 
     def save(self, data: None) -> None:
         """Not for Kedro to save: the training writes it."""
-        raise NotImplementedError("a training writes its own checkpoints")
+        raise DatasetError("a training writes its own checkpoints, and nothing else may")
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

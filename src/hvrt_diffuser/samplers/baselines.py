@@ -27,6 +27,7 @@ class StandardNormal:
     def __init__(self, latent_dim: int, counts: Tensor) -> None:
         self.latent_dim = latent_dim
         self.counts = counts
+        self.origin: dict[str, str] = {"sampler": "standard normal"}
 
     @property
     def n_classes(self) -> int:

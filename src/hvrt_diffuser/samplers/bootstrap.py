@@ -61,7 +61,7 @@ class SmoothedBootstrap:
         overall: the neighbourhoods that draws without a given label use.
         per_class: the neighbourhoods that draws of a given label use; no part spans two classes.
         kernel: shape of the noise.
-        origin: what fitted it, kept in the file's header.
+        origin: what it was fitted by and on, kept in the file's header.
     """
 
     latents: Tensor

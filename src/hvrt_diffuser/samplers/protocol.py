@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,10 @@ class LatentSampler(Protocol):
     @property
     def n_classes(self) -> int:
         """Number of classes; labels are 0 ... n_classes - 1."""
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """What it was fitted by and on; ``autoencoder`` is the fingerprint of the network."""
 
     def sample(
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator

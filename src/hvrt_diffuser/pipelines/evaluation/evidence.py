@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
 from hvrt_diffuser.classifiers import Classifier, classify
+from hvrt_diffuser.diffuser import check_fit
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
 from hvrt_diffuser.seeding import generator
@@ -67,7 +68,11 @@ def gather(
         judge: the classifier.
         seed: of the subsets and of the draws from samplers.
         device: where to compute.
+
+    Raises:
+        InputError: the sampler was fitted on latents of another autoencoder.
     """
+    check_fit(autoencoder, sampler)
     n = len(synthetic)
     present = synthetic.labels.unique()
     train_rows = torch.isin(train[0].labels, present).nonzero()[:, 0]

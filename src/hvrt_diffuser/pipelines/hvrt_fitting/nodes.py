@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
@@ -15,8 +17,10 @@ __all__ = ["describe_partition", "fit", "plot_partition"]
 
 
 def fit(latents_train: pd.DataFrame, options: HVRTFittingOptions) -> SmoothedBootstrap:
-    """FastHVRT on all latents, and on those of each class."""
-    return fit_hvrt(*table_to_latents(latents_train), options)
+    """FastHVRT on all latents, and on those of each class; it remembers whose latents they are."""
+    sampler = fit_hvrt(*table_to_latents(latents_train), options)
+    fitted_on = {"autoencoder": latents_train.attrs.get("autoencoder")}
+    return replace(sampler, origin=sampler.origin | fitted_on)
 
 
 def describe_partition(latent_sampler: SmoothedBootstrap) -> pd.DataFrame:

@@ -18,4 +18,6 @@ def encode(
 ) -> pd.DataFrame:
     """The latent of each image, one scalar column per dimension, and its label."""
     latents, _ = encode_images(autoencoder, images.images, resolve_device(options.device or device))
-    return latents_to_table(latents, images.labels)
+    table = latents_to_table(latents, images.labels)
+    table.attrs["autoencoder"] = autoencoder.fingerprint()  # parquet keeps it
+    return table
