@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from kedro.framework.cli.cli import KedroCLI
 
 # The test process keeps the installed package, whatever copy a run puts first on its path.
@@ -124,13 +125,16 @@ def _kedro(
 def _kedro_here(project: Project, *args: str, check: bool = True, **env: str) -> Outcome:
     """Run the command line inside this process: what it would have printed, and its exit code.
 
-    An error that leaves the command goes to the hook that the interpreter would have called.
+    An error that leaves the command goes to the hook that the interpreter would have called. It
+    computes with as many threads as a process of its own, or it would train other weights.
     """
     out, err = io.StringIO(), io.StringIO()
     argv, path, variables = sys.argv, list(sys.path), dict(os.environ)
     code: object = 0
     sys.argv = ["kedro", *args]
     os.environ.update({**QUIET, **env})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(QUIET["OMP_NUM_THREADS"]))
     try:
         with (
             _chdir(project.path),
@@ -145,6 +149,7 @@ def _kedro_here(project: Project, *args: str, check: bool = True, **env: str) ->
                 sys.excepthook(type(error), error, error.__traceback__)
                 code = 1
     finally:
+        torch.set_num_threads(threads)
         sys.argv, sys.path[:] = argv, path
         os.environ.clear()
         os.environ.update(variables)
