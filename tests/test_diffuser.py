@@ -18,13 +18,12 @@ from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.samplers import HVRTOptions, SmoothedBootstrap, StandardNormal, fit_hvrt
+from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrap, StandardNormal
 
 
 @pytest.fixture(scope="module")
 def sampler(latents: Tensor, digits: LabelledImages) -> SmoothedBootstrap:
-    options = HVRTOptions(strategy="epanechnikov", min_samples_leaf=5, n_partitions=None)
-    return fit_hvrt(latents, digits.labels, options)
+    return HVRTEstimator(min_samples_leaf=5).fit(latents, digits.labels)
 
 
 @pytest.fixture(scope="module")

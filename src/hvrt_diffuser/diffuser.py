@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
+from hvrt_diffuser.autoencoders import Autoencoder, Precision, decode_latents
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap, check_requested_labels
+from hvrt_diffuser.samplers import LatentSampler, check_requested_labels, load_sampler
 from hvrt_diffuser.seeding import generator
 
 __all__ = ["HVRTDiffuser", "check_fit"]
@@ -27,7 +27,8 @@ class HVRTDiffuser:
     Args:
         autoencoder: a trained network.
         sampler: fitted on the latents of that network.
-        device: where to decode, such as ``"cpu"`` or ``"cuda"``.
+        device: where to draw and to decode, such as ``"cpu"`` or ``"cuda"``.
+        precision: of the decoder, ``"float32"`` or ``"bfloat16"``.
 
     Raises:
         InputError: the sampler was fitted on latents of another autoencoder.
@@ -42,14 +43,21 @@ class HVRTDiffuser:
         autoencoder: Autoencoder,
         sampler: LatentSampler,
         device: torch.device | str = "cpu",
+        precision: Precision = "float32",
     ) -> None:
         check_fit(autoencoder, sampler)
         self.autoencoder = autoencoder
-        self.sampler = sampler
+        self.sampler = sampler.to(device)
         self.device = torch.device(device)
+        self.precision = precision
 
     @classmethod
-    def load(cls, folder: str | Path, device: torch.device | str = "cpu") -> HVRTDiffuser:
+    def load(
+        cls,
+        folder: str | Path,
+        device: torch.device | str = "cpu",
+        precision: Precision = "float32",
+    ) -> HVRTDiffuser:
         """Load ``autoencoder.safetensors`` and ``latent_sampler.safetensors`` from a folder.
 
         Raises:
@@ -58,8 +66,9 @@ class HVRTDiffuser:
         folder = Path(folder)
         return cls(
             Autoencoder.load(folder / "autoencoder.safetensors"),
-            SmoothedBootstrap.load(folder / "latent_sampler.safetensors"),
+            load_sampler(folder / "latent_sampler.safetensors"),
             device,
+            precision,
         )
 
     def generate(self, n: int, *, seed: int) -> Tensor:
@@ -100,7 +109,7 @@ class HVRTDiffuser:
             InputError: n below 1, labels of another length, or an unknown class; on the call.
         """
         check_requested_labels(n, labels, self.sampler.n_classes)
-        return self._chunks(n, labels, generator(seed, "generation"))
+        return self._chunks(n, labels, generator(seed, "generation", device=self.device))
 
     def _chunks(
         self, n: int, labels: Tensor | None, source: torch.Generator
@@ -108,7 +117,8 @@ class HVRTDiffuser:
         for start in range(0, n, CHUNK):
             wanted = None if labels is None else labels[start : start + CHUNK]
             latents, found = self.sampler.sample(min(CHUNK, n - start), wanted, generator=source)
-            yield decode_latents(self.autoencoder, latents, self.device), found
+            images = decode_latents(self.autoencoder, latents, self.device, self.precision)
+            yield images, found.cpu()
 
 
 def check_fit(autoencoder: Autoencoder, sampler: LatentSampler) -> None:

@@ -15,6 +15,6 @@ def derive_seed(seed: int, *names: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-def generator(seed: int, *names: str | int) -> torch.Generator:
-    """An explicit CPU generator for the purpose that ``names`` states."""
-    return torch.Generator().manual_seed(derive_seed(seed, *names))
+def generator(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """An explicit generator for the purpose that ``names`` states."""
+    return torch.Generator(device).manual_seed(derive_seed(seed, *names))

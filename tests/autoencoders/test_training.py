@@ -474,3 +474,49 @@ def test_an_average_of_no_memory_is_the_last_weights(images: Tensor, make_option
     for a, b, c in zip(plain.parameters(), averaged.parameters(), long.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
         assert not torch.allclose(a, c)
+
+
+# ---- fine-tuning
+
+
+def test_fine_tuning_goes_on_from_the_weights_it_is_given(
+    digits: LabelledImages, make_options: Make
+) -> None:
+    images = digits.images[:300]
+    start, history = train_autoencoder(images, make_options(), seed=0, device=CPU)
+    before = start.fingerprint()
+    gentle = make_options(epochs=1, learning_rate=1e-4)
+    tuned, tuned_history = train_autoencoder(images, gentle, seed=1, device=CPU, start=start)
+    _, cold_history = train_autoencoder(images, gentle, seed=1, device=CPU)
+    assert tuned_history[0]["validation_loss"] < cold_history[0]["validation_loss"]
+    assert tuned_history[0]["train_loss"] < history[0]["train_loss"]
+    assert start.fingerprint() == before != tuned.fingerprint()
+
+
+def test_fine_tuning_repeats_itself_and_can_be_cut_off(
+    digits: LabelledImages, make_options: Make, tmp_path: Path
+) -> None:
+    images = digits.images[:300]
+    start, _ = train_autoencoder(images, make_options(), seed=0, device=CPU)
+    expected, _ = train_autoencoder(images, make_options(), seed=1, device=CPU, start=start)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(CutOffError):
+        train_autoencoder(
+            images,
+            make_options(),
+            seed=1,
+            device=CPU,
+            checkpoint=Recorder(path, cut_off_after=2),
+            start=start,
+        )
+    found, _ = train_autoencoder(
+        images, make_options(), seed=1, device=CPU, checkpoint=Checkpoint(path), start=start
+    )
+    assert found.fingerprint() == expected.fingerprint()
+
+
+def test_a_network_of_another_shape_is_no_start(digits: LabelledImages, make_options: Make) -> None:
+    images = digits.images[:300]
+    start, _ = train_autoencoder(images, make_options(epochs=1), seed=0, device=CPU)
+    with pytest.raises(InputError, match=r"latent_dim=4.* expected .*latent_dim=5"):
+        train_autoencoder(images, make_options(latent_dim=5), seed=0, device=CPU, start=start)

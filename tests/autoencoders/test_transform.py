@@ -135,3 +135,29 @@ def test_neither_way_touches_the_global_generators(
 ) -> None:
     with global_generators_untouched():
         decode_latents(autoencoder, encode_images(autoencoder, digits.images[:5], CPU)[0], CPU)
+
+
+# ---- a lower precision
+
+
+def test_bfloat16_moves_pixels_by_a_few_steps(autoencoder: Autoencoder, latents: Tensor) -> None:
+    exact = decode_latents(autoencoder, latents[:600], CPU).int()
+    fast = decode_latents(autoencoder, latents[:600], CPU, "bfloat16").int()
+    difference = (exact - fast).abs()
+    assert 0 < difference.max() < 16
+    assert difference.float().mean() < 0.5
+
+
+@pytest.mark.parametrize("n", [1, 7, 33, 257])
+def test_images_in_bfloat16_do_not_depend_on_how_many_are_made(
+    autoencoder: Autoencoder, latents: Tensor, n: int
+) -> None:
+    whole = decode_latents(autoencoder, latents[:600], CPU, "bfloat16")
+    assert torch.equal(decode_latents(autoencoder, latents[:n], CPU, "bfloat16"), whole[:n])
+
+
+def test_latents_in_float64_are_decoded_as_those_in_float32(
+    autoencoder: Autoencoder, latents: Tensor
+) -> None:
+    exact = decode_latents(autoencoder, latents[:40], CPU)
+    assert torch.equal(decode_latents(autoencoder, latents[:40].double(), CPU), exact)

@@ -34,6 +34,7 @@ from hvrt_diffuser.datasets.synthetic import ImageStream
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import write_tensors
 from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.samplers import StandardNormal
 
 NAMES = ("cat", "dog", "owl")
 LABELLED = "hvrt_diffuser.images.LabelledImages"
@@ -231,6 +232,23 @@ class TestSaved:
         with pytest.raises(DatasetError) as caught:
             other.load()
         assert "'images' where 'autoencoder' was expected" in sentence_of(caught.value)
+
+    def test_reads_with_a_function_of_a_path(self, tmp_path: Path) -> None:
+        """One entry of the catalog for what several classes write."""
+        counts = torch.tensor([3, 5])
+        dataset = SavedDataset(
+            str(tmp_path / "a.safetensors"), "hvrt_diffuser.samplers.load_sampler"
+        )
+        assert not dataset.exists()
+        dataset.save(StandardNormal(2, counts))
+        assert dataset.exists()
+        found = dataset.load()
+        assert isinstance(found, StandardNormal)
+        assert torch.equal(found.counts, counts)
+        os.truncate(tmp_path / "a.safetensors", 20)
+        with pytest.raises(DatasetError) as caught:
+            dataset.load()
+        assert "a.safetensors (20 bytes) is cut short" in sentence_of(caught.value)
 
 
 class TestCheckpointPlace:

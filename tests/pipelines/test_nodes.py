@@ -41,7 +41,7 @@ CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "owl")
 COUNTS = (60, 40, 20)
 LATENT_DIM = 4
-FITTING = HVRTFittingOptions(strategy="epanechnikov", min_samples_leaf=5, n_partitions=None)
+FITTING = HVRTFittingOptions(min_samples_leaf=5)
 CLASSIFIER = {
     "width": 4,
     "steps": 3,
@@ -101,7 +101,7 @@ def latents(autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def sampler(latents: pd.DataFrame) -> SmoothedBootstrap:
-    return fit(latents, FITTING)
+    return fit(latents, FITTING, 0)
 
 
 def count(labels: Tensor) -> list[int]:
@@ -238,23 +238,56 @@ class TestHVRTFitting:
 
     def test_has_a_row_per_leaf(self, sampler: SmoothedBootstrap) -> None:
         partition = describe_partition(sampler)
-        assert list(partition.columns) == ["fit", "leaf", "rows", "noise_scale"]
-        assert (partition["fit"] == "all").sum() == len(sampler.overall.scale)
-        assert (partition["fit"] != "all").sum() == len(sampler.per_class.scale)
+        assert list(partition.columns) == ["fit", "leaf", "rows", "noise_deviation"]
+        assert (partition["fit"] == "all").sum() == sampler.overall.n_leaves
+        assert (partition["fit"] != "all").sum() == sampler.per_class.n_leaves
         assert partition["rows"].min() >= 5
-        assert (partition["noise_scale"] > 0).all()
+        assert (partition["noise_deviation"] > 0).all()
 
-    def test_noise_scale_is_the_mean_over_dimensions(self, sampler: SmoothedBootstrap) -> None:
+    @pytest.mark.parametrize(
+        ("strategy", "factor"), [("epanechnikov", 0.2**0.5), ("bootstrap_noise", 1.0)]
+    )
+    def test_noise_deviation_is_the_mean_over_dimensions(
+        self, latents: pd.DataFrame, strategy: Any, factor: float
+    ) -> None:
+        """The kernel 3/4 (1 - x^2) has the variance 1/5, and the normal one 1."""
+        sampler = fit(latents, HVRTFittingOptions(min_samples_leaf=5, strategy=strategy), 0)
         partition = describe_partition(sampler)
-        found = partition.loc[partition["fit"] == "all", "noise_scale"].to_numpy()
-        np.testing.assert_allclose(found, sampler.overall.scale.numpy().mean(axis=1), rtol=1e-5)
+        found = partition.loc[partition["fit"] == "all", "noise_deviation"].to_numpy()
+        scale = sampler.overall.kernel.tensors()["scale"].numpy()
+        np.testing.assert_allclose(found, factor * scale.mean(axis=1), rtol=1e-5)
+
+    @pytest.mark.parametrize("strategy", ["multivariate_kde", "univariate_kde_copula"])
+    def test_any_kernel_and_every_member_are_described(
+        self, latents: pd.DataFrame, strategy: Any
+    ) -> None:
+        options = HVRTFittingOptions(
+            min_samples_leaf=5, strategy=strategy, members=3, tree_splitter="random"
+        )
+        partition = describe_partition(fit(latents, options, 0))
+        rows = partition.groupby("fit")["rows"].sum()
+        assert rows["all"] == 3 * sum(COUNTS)
+        assert [rows[str(label)] for label in range(len(NAMES))] == [3 * n for n in COUNTS]
+        assert (partition["noise_deviation"] > 0).all()
+        assert isinstance(plot_partition(partition), Figure)
+
+    def test_depends_on_the_seed_where_something_is_random(self, latents: pd.DataFrame) -> None:
+        options = HVRTFittingOptions(min_samples_leaf=5, tree_splitter="random")
+        one, same, other = (describe_partition(fit(latents, options, seed)) for seed in (0, 0, 1))
+        pd.testing.assert_frame_equal(one, same)
+        assert not one.equals(other)
+
+    def test_remembers_whose_latents_they_are(
+        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap
+    ) -> None:
+        assert sampler.origin["autoencoder"] == autoencoder.fingerprint()
 
     def test_is_drawn(self, sampler: SmoothedBootstrap) -> None:
         assert isinstance(plot_partition(describe_partition(sampler)), Figure)
 
 
 class TestGenerate:
-    OPTIONS = GenerationOptions(n=30, class_id=None, seed=None, device=None)
+    OPTIONS = GenerationOptions(n=30, class_id=None, precision="float32", seed=None, device=None)
 
     def images(self, *models: Any, test: LabelledImages, **options: Any) -> tuple[Tensor, Tensor]:
         chosen = self.OPTIONS.model_copy(update=options)
@@ -326,7 +359,7 @@ class TestEvaluate:
 
     @pytest.fixture(scope="class")
     def sampler(self, latents: pd.DataFrame) -> SmoothedBootstrap:
-        return fit(latents, FITTING)
+        return fit(latents, FITTING, 0)
 
     @pytest.fixture(scope="class")
     def judge(self) -> Classifier:

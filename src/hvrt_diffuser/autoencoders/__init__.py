@@ -2,11 +2,12 @@
 
 from hvrt_diffuser.autoencoders.network import Architecture, Autoencoder
 from hvrt_diffuser.autoencoders.training import TrainingOptions, train_autoencoder
-from hvrt_diffuser.autoencoders.transform import decode_latents, encode_images, to_uint8
+from hvrt_diffuser.autoencoders.transform import Precision, decode_latents, encode_images, to_uint8
 
 __all__ = [
     "Architecture",
     "Autoencoder",
+    "Precision",
     "TrainingOptions",
     "decode_latents",
     "encode_images",

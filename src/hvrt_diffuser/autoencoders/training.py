@@ -71,6 +71,7 @@ def train_autoencoder(
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    start: Autoencoder | None = None,
 ) -> tuple[Autoencoder, list[Row]]:
     """Train an autoencoder; with a checkpoint, go on from where an earlier call was cut off.
 
@@ -83,6 +84,7 @@ def train_autoencoder(
         seed: of initial weights, order of batches, split and posterior noise.
         device: where to train.
         checkpoint: where to keep the state of the last finished epoch.
+        start: a trained network to fine-tune, in place of random weights; it stays as it is.
 
     Returns:
         The network in evaluation mode on the CPU, and a row per epoch: ``epoch``, ``train_loss``,
@@ -90,14 +92,16 @@ def train_autoencoder(
         validation split) and ``learning_rate``, the last one used.
 
     Raises:
-        InputError: too few images, or a checkpoint of another setting.
+        InputError: too few images, a checkpoint of another setting, or a network to start from
+            that the options would not build.
         FloatingPointError: the loss became infinite or NaN.
     """
-    training = _Training(images, options, seed, device)
+    training = _Training(images, options, seed, device, start)
     setting = {
         **options.model_dump(),
         **{f"architecture_{k}": _plain(v) for k, v in asdict(training.architecture).items()},
         "seed": seed,
+        "start": start.fingerprint() if start else None,
         "images": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
     }
     state = checkpoint.read(setting) if checkpoint else None
@@ -125,7 +129,12 @@ class _Training:
     """Everything that changes during a training, so that it can be saved and restored at once."""
 
     def __init__(
-        self, images: Tensor, options: TrainingOptions, seed: int, device: torch.device
+        self,
+        images: Tensor,
+        options: TrainingOptions,
+        seed: int,
+        device: torch.device,
+        start: Autoencoder | None,
     ) -> None:
         self.options = options
         self.device = device
@@ -158,6 +167,13 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "autoencoder", "weights"))
             self.model = Autoencoder(self.architecture).to(device)
+        if start is not None:
+            if start.architecture != self.architecture:
+                raise InputError(
+                    f"a network of {start.architecture} was given to start from, expected "
+                    f"{self.architecture}: take its options and images of its shape"
+                )
+            self.model.load_state_dict(start.state_dict())
         self.average = (
             AveragedModel(
                 self.model,

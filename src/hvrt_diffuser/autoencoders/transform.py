@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders.network import Autoencoder
 from hvrt_diffuser.errors import InputError
 
-__all__ = ["decode_latents", "encode_images", "to_uint8"]
+__all__ = ["Precision", "decode_latents", "encode_images", "to_uint8"]
+
+Precision = Literal["float32", "bfloat16"]
 
 BATCH_SIZE = 256
 # Below this many rows the matrix product of a few rows takes another path and rounds differently,
@@ -51,8 +55,20 @@ def encode_images(
 
 
 @torch.inference_mode()
-def decode_latents(model: Autoencoder, latents: Tensor, device: torch.device) -> Tensor:
-    """Decode latents float32 (n, d) to uint8 images (n, c, h, w) on the CPU, in one pass.
+def decode_latents(
+    model: Autoencoder,
+    latents: Tensor,
+    device: torch.device,
+    precision: Precision = "float32",
+) -> Tensor:
+    """Decode latents (n, d) to uint8 images (n, c, h, w) on the CPU, in one pass.
+
+    Args:
+        model: the network.
+        latents: as it encodes them.
+        device: where to decode.
+        precision: of the convolutions; bfloat16 is faster where the hardware has it, and moves a
+            pixel by a few of its 255 steps at most.
 
     Raises:
         InputError: the latents do not have the dimensions of the network, or are not finite.
@@ -71,9 +87,11 @@ def decode_latents(model: Autoencoder, latents: Tensor, device: torch.device) ->
     model = model.to(device).eval()
     images = torch.empty((len(latents), *model.architecture.shape), dtype=torch.uint8)
     for start in range(0, len(latents), BATCH_SIZE):
-        batch = latents[start : start + BATCH_SIZE]
-        decoded = torch.sigmoid(model.decode(_filled(batch).to(device)).float())
-        images[start : start + BATCH_SIZE] = to_uint8(decoded[: len(batch)])
+        batch = _filled(latents[start : start + BATCH_SIZE]).to(device, torch.float32)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model.decode(batch)
+        decoded = torch.sigmoid(logits.float())
+        images[start : start + BATCH_SIZE] = to_uint8(decoded[: len(latents) - start])
     return images
 
 

@@ -22,11 +22,13 @@ class Saved(Protocol):
 
 
 class SavedDataset(AbstractDataset[Saved, Any]):
-    """A safetensors file of a class that has ``save(path)`` and ``load(path)``.
+    """A safetensors file of an object that has ``save(path)``.
 
     Args:
         filepath: the file.
-        object: the class, such as ``hvrt_diffuser.autoencoders.Autoencoder``.
+        object: what reads it: a class that has ``load(path)``, such as
+            ``hvrt_diffuser.autoencoders.Autoencoder``, or a function of a path, such as
+            ``hvrt_diffuser.samplers.load_sampler``.
         supersedes: name of a file beside this one that led to it and is removed once it is whole.
         metadata: for other tools.
     """
@@ -39,14 +41,15 @@ class SavedDataset(AbstractDataset[Saved, Any]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = Path(filepath)
-        self._class = object
+        self._object = object
         # Kedro makes the filepath absolute, and nothing else.
         self._supersedes = self._filepath.with_name(supersedes) if supersedes else None
         self.metadata = metadata
 
     def load(self) -> Any:
         """Read the object."""
-        return load_obj(self._class).load(self._filepath)
+        reader = load_obj(self._object)
+        return getattr(reader, "load", reader)(self._filepath)
 
     def save(self, data: Saved) -> None:
         """Write the object, whole or not at all."""
@@ -59,7 +62,7 @@ class SavedDataset(AbstractDataset[Saved, Any]):
         return is_whole(self._filepath)
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "object": self._class}
+        return {"filepath": str(self._filepath), "object": self._object}
 
 
 class CheckpointDataset(AbstractDataset[None, Checkpoint]):

@@ -2,48 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.samplers.bootstrap import (
-    Neighbourhoods,
-    SmoothedBootstrap,
-    uniform_to_normal,
+from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
+from hvrt_diffuser.samplers.kernels import ProductKernel
+from hvrt_diffuser.samplers.protocol import (
+    check_generator,
+    check_latents,
+    check_requested_labels,
 )
-from hvrt_diffuser.samplers.protocol import check_latents, check_requested_labels
+from hvrt_diffuser.samplers.randomness import (
+    choose_below,
+    normal,
+    random_words,
+    symmetric_uniform,
+)
 
 __all__ = ["StandardNormal", "fit_posterior"]
 
 
+@dataclass(frozen=True)
 class StandardNormal:
     """N(0, I), with labels that are independent of the latents.
 
-    Args:
+    Attributes:
         latent_dim: dimensions of a latent.
         counts: int64 (k,), the real number of images of each class.
+        origin: kept in the file's header.
     """
 
-    def __init__(self, latent_dim: int, counts: Tensor) -> None:
-        self.latent_dim = latent_dim
-        self.counts = counts
-        self.origin: dict[str, str] = {"sampler": "standard normal"}
+    latent_dim: int
+    counts: Tensor
+    origin: dict[str, Any] = field(default_factory=lambda: {"sampler": "standard normal"})
+
+    form: ClassVar[str] = "standard normal"
+
+    @classmethod
+    def fit(cls, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> StandardNormal:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.fit`; only their number matters."""
+        labels = check_latents(latents, labels)
+        return cls(latents.shape[1], torch.bincount(labels))
 
     @property
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.counts)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.counts.device
+
     def sample(
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
         check_requested_labels(n, labels, self.n_classes)
-        u = torch.rand(n, 1 + self.latent_dim, generator=generator)  # (n, 1 + d)
+        check_generator(generator, self.device)
+        words = random_words(n, 1 + (self.latent_dim + 1) // 2, generator, self.device)
         if labels is None:
-            share = self.counts.double().cumsum(0) / self.counts.sum()
-            labels = torch.bucketize(u[:, 0].double(), share, right=True)
-        return uniform_to_normal(u[:, 1:]), labels
+            ends = self.counts.cumsum(0)
+            row = choose_below(words[:, 0], ends[-1])
+            labels = torch.bucketize(row, ends, right=True)
+        return normal(symmetric_uniform(words[:, 1:], self.latent_dim)), labels.to(self.device)
+
+    def to(self, device: torch.device | str) -> StandardNormal:
+        """The same sampler on another device."""
+        return StandardNormal(self.latent_dim, self.counts.to(device), self.origin)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file."""
+        header = {
+            "kind": KIND,
+            "form": self.form,
+            "latent_dim": self.latent_dim,
+            "origin": self.origin,
+        }
+        write_tensors(path, {"counts": self.counts}, header)
+
+    @classmethod
+    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> StandardNormal:
+        """The opposite of :meth:`save`."""
+        return cls(header["latent_dim"], tensors["counts"], header["origin"])
 
 
 def fit_posterior(means: Tensor, deviations: Tensor | None, labels: Tensor) -> SmoothedBootstrap:
@@ -65,7 +113,7 @@ def fit_posterior(means: Tensor, deviations: Tensor | None, labels: Tensor) -> S
             "the autoencoder has no posterior to draw from, expected a VAE: train it with "
             "beta above 0"
         )
-    n_classes = check_latents(means, labels)
+    labels = check_latents(means, labels)
     if (
         deviations.shape != means.shape
         or not (torch.isfinite(deviations) & (deviations >= 0)).all()
@@ -76,6 +124,10 @@ def fit_posterior(means: Tensor, deviations: Tensor | None, labels: Tensor) -> S
             "again"
         )
     order = torch.argsort(labels, stable=True)
-    own = Neighbourhoods(torch.arange(len(means)), deviations[order])
-    counts = torch.bincount(labels, minlength=n_classes)
-    return SmoothedBootstrap(means[order], counts, own, own, "normal", {"sampler": "posterior"})
+    own = Neighbourhoods(
+        torch.arange(len(means), device=means.device)[None],
+        ProductKernel(deviations[order], "normal"),
+    )
+    return SmoothedBootstrap(
+        means[order], torch.bincount(labels), own, own, {"sampler": "posterior"}
+    )

@@ -1,66 +1,119 @@
-"""The smoothed bootstrap: a training latent, plus noise on the scale of its neighbourhood."""
+"""The smoothed bootstrap: a training latent, and a kernel on the scale of its neighbourhood."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
-from hvrt_diffuser.samplers.protocol import check_requested_labels
+from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.samplers.allocation import Allocation, allocate
+from hvrt_diffuser.samplers.kernels import KERNELS, Kernel, ProductKernel
+from hvrt_diffuser.samplers.leaves import Leaves
+from hvrt_diffuser.samplers.protocol import check_generator, check_requested_labels
+from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
+from hvrt_diffuser.samplers.trees import Forest
 
-__all__ = ["Neighbourhoods", "SmoothedBootstrap", "uniform_to_epanechnikov", "uniform_to_normal"]
+__all__ = ["Draws", "Neighbourhoods", "SmoothedBootstrap"]
 
 KIND = "latent sampler"
 NOTICE = "contains the latents of the training images, from which they can be decoded"
+# Draws at once: on a CPU what fits into its caches, elsewhere what keeps the device busy.
+CHUNK = {"cpu": 8192}
+CHUNK_ELSEWHERE = 262_144
 
 
-class Neighbourhoods(NamedTuple):
-    """A partition of the training latents, with a noise scale for each part.
+class Draws(NamedTuple):
+    """What was drawn.
 
     Attributes:
-        leaf: int64 (n,), the part that each latent lies in.
-        scale: float32 (k, d), the factor on the kernel's noise in each part and dimension.
+        latents: (n, d).
+        labels: int64 (n,).
+        rows: int64 (n,), the training latent that each draw started from.
+    """
+
+    latents: Tensor
+    labels: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """A partition of the training latents, and the kernel in its leaves.
+
+    Attributes:
+        leaf: int64 (members, n), the leaf of each latent in each member of an ensemble.
+        kernel: its tables, with an entry for each leaf.
+        forest: the trees that the leaves come from; None where there was no tree.
     """
 
     leaf: Tensor
-    scale: Tensor
+    kernel: Kernel
+    forest: Forest | None = None
 
+    @property
+    def n_leaves(self) -> int:
+        """Leaves of all members."""
+        return self.kernel.n_leaves
 
-def uniform_to_epanechnikov(u: Tensor) -> Tensor:
-    """The inverse distribution function of the kernel 3/4 (1 - x^2) on [-1, 1]; variance 1/5.
+    @property
+    def sizes(self) -> Tensor:
+        """int64 (k,), the latents in each leaf."""
+        return Leaves(self.leaf, self.n_leaves).sizes
 
-    The cubic x^3 - 3x + 4u - 2 = 0 has one root in [-1, 1], in closed form.
-    """
-    return 2 * torch.sin(torch.asin(2 * u - 1) / 3)
+    def to(self, device: torch.device | str) -> Neighbourhoods:
+        """The same on another device."""
+        forest = None if self.forest is None else self.forest.to(device)
+        return Neighbourhoods(self.leaf.to(device), self.kernel.to(device), forest)
 
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """All tensors, by name."""
+        tensors = {"leaf": self.leaf}
+        tensors |= {f"kernel.{k}": v for k, v in self.kernel.tensors().items()}
+        if self.forest is not None:
+            tensors |= {f"forest.{k}": v for k, v in self.forest.tensors().items()}
+        return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
-def uniform_to_normal(u: Tensor) -> Tensor:
-    """The inverse distribution function of N(0, 1), for float32 uniforms in [0, 1)."""
-    return torch.special.ndtri(u.double() + 2**-25).float()  # a multiple of 2^-24, never 0 or 1
+    def header(self) -> dict[str, Any]:
+        """What the tensors do not say."""
+        shape = self.kernel.shape if isinstance(self.kernel, ProductKernel) else None
+        depth = None if self.forest is None else self.forest.depth
+        return {"kernel": self.kernel.form, "shape": shape, "depth": depth}
 
+    @classmethod
+    def build(
+        cls, prefix: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+    ) -> Neighbourhoods:
+        """The opposite of :meth:`tensors` and :meth:`header`."""
 
-KERNELS = {"epanechnikov": uniform_to_epanechnikov, "normal": uniform_to_normal}
-Kernel = Literal["epanechnikov", "normal"]
+        def part(name: str) -> dict[str, Tensor]:
+            start = f"{prefix}.{name}."
+            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+        kernel = KERNELS[header["kernel"]](part("kernel"), header)
+        depth = header["depth"]
+        forest = None if depth is None else Forest.from_tensors(part("forest"), depth)
+        return cls(tensors[f"{prefix}.leaf"], kernel, forest)
 
 
 @dataclass(frozen=True)
 class SmoothedBootstrap:
-    """Draws a training latent uniformly and adds kernel noise on the scale of its neighbourhood.
+    """Draws a training latent uniformly, and lets the kernel of its neighbourhood move it.
 
     A leaf drawn by its size and then a row of the leaf is a uniform draw over rows, so neither a
-    tree nor a loop over leaves is needed. A draw keeps the label of its row.
+    tree nor a loop over leaves is needed. A draw keeps the label of its row. An ensemble is one
+    more uniform choice, of the member whose leaf counts.
 
     Attributes:
-        latents: float32 (n, d), ordered by class.
+        latents: float32 or float64 (n, d), ordered by class.
         counts: int64 (k,), rows of each class.
         overall: the neighbourhoods that draws without a given label use.
-        per_class: the neighbourhoods that draws of a given label use; no part spans two classes.
-        kernel: shape of the noise.
+        per_class: the neighbourhoods that draws of a given label use; no leaf spans two classes.
         origin: what it was fitted by and on, kept in the file's header.
     """
 
@@ -68,8 +121,9 @@ class SmoothedBootstrap:
     counts: Tensor
     overall: Neighbourhoods
     per_class: Neighbourhoods
-    kernel: Kernel
     origin: dict[str, Any]
+
+    form: ClassVar[str] = "smoothed bootstrap"
 
     @property
     def latent_dim(self) -> int:
@@ -82,62 +136,135 @@ class SmoothedBootstrap:
         return len(self.counts)
 
     @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.latents.device
+
+    @cached_property
     def labels(self) -> Tensor:
         """int64 (n,), the class of each training latent."""
-        return torch.arange(self.n_classes).repeat_interleave(self.counts)
+        classes = torch.arange(self.n_classes, device=self.device)
+        return classes.repeat_interleave(self.counts, output_size=len(self.latents))
+
+    @cached_property
+    def _first(self) -> Tensor:
+        """int64 (k,), the first row of each class."""
+        return self.counts.cumsum(0) - self.counts
 
     def sample(
-        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
+        self,
+        n: int,
+        labels: Tensor | None = None,
+        *,
+        generator: torch.Generator,
+        allocation: Allocation = "uniform",
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
+        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`, and :meth:`draw`."""
+        latents, labels, _ = self.draw(n, labels, generator=generator, allocation=allocation)
+        return latents, labels
+
+    def draw(
+        self,
+        n: int,
+        labels: Tensor | None = None,
+        *,
+        generator: torch.Generator,
+        allocation: Allocation = "uniform",
+    ) -> Draws:
+        """Draw n latents, and say which rows they started from.
+
+        Args:
+            n: how many, at least 1.
+            labels: int64 (n,), the class of each draw; None draws from all classes in the
+                proportions of the real latents.
+            generator: the only source of randomness.
+            allocation: ``uniform`` draws rows independently; ``systematic`` gives each leaf of the
+                first member the floor or the ceiling of its expected number of draws in this call;
+                ``hvrt`` divides the draws as ``hvrt.expand`` does, which is biased.
+
+        Raises:
+            InputError: see :meth:`hvrt_diffuser.samplers.LatentSampler.sample`.
+        """
         check_requested_labels(n, labels, self.n_classes)
-        u = torch.rand(n, 2 + self.latent_dim, generator=generator)  # (n, 2 + d)
-        # One float32 uniform has 24 bits, too few to choose evenly among a million rows.
-        place = u[:, 0].double() + u[:, 1].double() * 2**-24
-        if labels is None:
-            row = (place * len(self.latents)).long()
-            leaf, scale = self.overall
-            labels = self.labels[row]
-        else:
-            first = self.counts.cumsum(0) - self.counts
-            row = first[labels] + (place * self.counts[labels]).long()
-            leaf, scale = self.per_class
-        noise = KERNELS[self.kernel](u[:, 2:])
-        return torch.addcmul(self.latents[row], scale[leaf[row]], noise), labels
+        check_generator(generator, self.device)
+        neighbourhoods = self.overall if labels is None else self.per_class
+        if labels is not None:
+            labels = labels.to(self.device)
+        rows = None
+        if allocation != "uniform":
+            leaf = neighbourhoods.leaf[0]
+            rows = allocate(allocation, n, labels, leaf, self.counts, generator)
+        drawn = Draws(
+            torch.empty(n, self.latent_dim, dtype=self.latents.dtype, device=self.device),
+            torch.empty(n, dtype=torch.long, device=self.device) if labels is None else labels,
+            torch.empty(n, dtype=torch.long, device=self.device) if rows is None else rows,
+        )
+        chunk = CHUNK.get(self.device.type, CHUNK_ELSEWHERE)
+        for start in range(0, n, chunk):
+            piece = Draws(*(tensor[start : start + chunk] for tensor in drawn))
+            self._fill(piece, neighbourhoods, labels is not None, rows is not None, generator)
+        return drawn
+
+    def _fill(
+        self,
+        drawn: Draws,
+        neighbourhoods: Neighbourhoods,
+        labels_given: bool,
+        rows_given: bool,
+        generator: torch.Generator,
+    ) -> None:
+        """Write draws where they belong; every draw takes one row of random words."""
+        latents, labels, rows = drawn
+        n, d = latents.shape
+        words = random_words(n, 1 + (d + 1) // 2, generator, self.device)
+        if not rows_given and labels_given:
+            torch.add(self._first[labels], choose_below(words[:, 0], self.counts[labels]), out=rows)
+        elif not rows_given:
+            rows.copy_(choose_below(words[:, 0], len(self.latents)))
+        if not labels_given:
+            torch.index_select(self.labels, 0, rows, out=labels)
+        # The member comes from the other half of the word that the row came from.
+        member = choose_below(words[:, 0] >> 32, len(neighbourhoods.leaf))
+        leaf = neighbourhoods.leaf.flatten().index_select(0, member * len(self.latents) + rows)
+        torch.index_select(self.latents, 0, rows, out=latents)
+        neighbourhoods.kernel.draw(latents, leaf, symmetric_uniform(words[:, 1:], d))
+
+    def to(self, device: torch.device | str) -> SmoothedBootstrap:
+        """The same sampler with its tables on another device."""
+        return replace(
+            self,
+            latents=self.latents.to(device),
+            counts=self.counts.to(device),
+            overall=self.overall.to(device),
+            per_class=self.per_class.to(device),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; it contains the training latents, and its header says so."""
-        header = {"kind": KIND, "kernel": self.kernel, "origin": self.origin, "notice": NOTICE}
         tensors = {
             "latents": self.latents,
             "counts": self.counts,
-            "overall.leaf": self.overall.leaf,
-            "overall.scale": self.overall.scale,
-            "per_class.leaf": self.per_class.leaf,
-            "per_class.scale": self.per_class.scale,
+            **self.overall.tensors("overall"),
+            **self.per_class.tensors("per_class"),
         }
-        # One scale per row would be shared memory, which safetensors refuses to write twice.
+        header = {
+            "kind": KIND,
+            "form": self.form,
+            "overall": self.overall.header(),
+            "per_class": self.per_class.header(),
+            "origin": self.origin,
+            "notice": NOTICE,
+        }
+        # Both neighbourhoods may be one, and safetensors refuses to write shared memory twice.
         write_tensors(path, {k: v.clone() for k, v in tensors.items()}, header)
 
     @classmethod
-    def load(cls, path: str | Path) -> SmoothedBootstrap:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            InputError: the file is missing, cut short, or of another kind or version.
-        """
-        tensors, header = read_tensors(path, KIND)
-        try:
-            return cls(
-                tensors["latents"],
-                tensors["counts"],
-                Neighbourhoods(tensors["overall.leaf"], tensors["overall.scale"]),
-                Neighbourhoods(tensors["per_class.leaf"], tensors["per_class.scale"]),
-                header["kernel"],
-                header["origin"],
-            )
-        except KeyError as error:
-            raise InputError(
-                f"{path} lacks {error}, expected a latent sampler of this version: "
-                "fit it again with this version"
-            ) from error
+    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> SmoothedBootstrap:
+        """The opposite of :meth:`save`."""
+        return cls(
+            tensors["latents"],
+            tensors["counts"],
+            Neighbourhoods.build("overall", tensors, header["overall"]),
+            Neighbourhoods.build("per_class", tensors, header["per_class"]),
+            header["origin"],
+        )

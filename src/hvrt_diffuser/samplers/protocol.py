@@ -1,16 +1,24 @@
-"""What every latent sampler can do."""
+"""What every latent sampler can do, and what it is fitted by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from hvrt_diffuser.errors import InputError
 
-__all__ = ["LatentSampler", "check_latents", "check_requested_labels"]
+__all__ = [
+    "LatentSampler",
+    "SamplerEstimator",
+    "check_generator",
+    "check_latents",
+    "check_requested_labels",
+]
 
 
 class LatentSampler(Protocol):
@@ -29,13 +37,21 @@ class LatentSampler(Protocol):
         """Number of classes; labels are 0 ... n_classes - 1."""
 
     @property
+    def counts(self) -> Tensor:
+        """int64 (k,), the number of latents of each class that it was fitted on."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it draws: that of its tables, which the generator has to be on, too."""
+
+    @property
     def origin(self) -> Mapping[str, Any]:
         """What it was fitted by and on; ``autoencoder`` is the fingerprint of the network."""
 
     def sample(
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw n latents float32 (n, d) and their labels int64 (n,).
+        """Draw n latents (n, d) and their labels int64 (n,), on the sampler's device.
 
         Args:
             n: how many, at least 1.
@@ -44,24 +60,61 @@ class LatentSampler(Protocol):
             generator: the only source of randomness.
 
         Raises:
-            InputError: n below 1, labels of another length, or an unknown class.
+            InputError: n below 1, labels of another length, an unknown class, or a generator of
+                another device.
+        """
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same sampler with its tables on another device."""
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file, which :func:`hvrt_diffuser.samplers.load_sampler` reads."""
+
+
+class SamplerEstimator(Protocol):
+    """What a sampler is fitted by."""
+
+    def fit(self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> LatentSampler:
+        """Fit a sampler.
+
+        Args:
+            latents: float32 or float64 (n, d), on the device that the sampler shall draw on.
+            labels: int64 (n,), every class from 0 to k - 1; None makes one class of all latents.
+            seed: of what is random in the fit.
+
+        Raises:
+            InputError: latents or labels that cannot be fitted.
         """
 
 
-def check_latents(latents: Tensor, labels: Tensor) -> int:
+def check_latents(latents: Tensor, labels: Tensor | None) -> Tensor:
     """Check latents (n, d) and labels (n,) before a fit.
 
     Returns:
-        The number of classes.
+        The labels int64 (n,) on the latents' device, all 0 where None was given.
 
     Raises:
-        InputError: shapes that do not fit, NaN or infinite values, classes that are not 0 ... k-1.
+        InputError: shapes or types that do not fit, NaN or infinite values, classes that are not
+            0 ... k-1.
     """
-    if latents.ndim != 2 or labels.shape != latents.shape[:1] or len(latents) == 0:
+    if latents.ndim != 2 or 0 in latents.shape:
+        raise InputError(
+            f"latents of shape {tuple(latents.shape)} were given, expected (n, d) with n and d at "
+            "least 1: give a row per image"
+        )
+    if latents.dtype not in (torch.float32, torch.float64):
+        raise InputError(
+            f"latents of type {latents.dtype} were given, expected float32 or float64: convert them"
+        )
+    if labels is None:
+        labels = torch.zeros(len(latents), dtype=torch.long)
+    if labels.shape != latents.shape[:1]:
         raise InputError(
             f"latents of shape {tuple(latents.shape)} and labels of shape {tuple(labels.shape)} "
-            "were given, expected (n, d) and (n,) with n at least 1: give one label per latent"
+            "were given, expected (n, d) and (n,): give one label per latent"
         )
+    if labels.dtype != torch.long:
+        raise InputError(f"labels of type {labels.dtype} were given, expected int64: convert them")
     bad = ~torch.isfinite(latents).all(dim=1)
     if bad.any():
         raise InputError(
@@ -69,13 +122,13 @@ def check_latents(latents: Tensor, labels: Tensor) -> int:
             f"in row {int(bad.nonzero()[0])}), expected finite ones: train the autoencoder again "
             "with a lower learning rate and encode again"
         )
-    counts = torch.bincount(labels.clamp(min=0))
-    if labels.min() < 0 or (counts == 0).any():
+    found = labels.unique()
+    if found[0] != 0 or found[-1] != len(found) - 1:
         raise InputError(
-            f"labels take the values {sorted(set(labels.tolist()))[:12]}, expected every class "
+            f"labels take the values {found.tolist()[:12]}, expected every class "
             "from 0 to k-1 to occur: renumber the labels or add images of the missing classes"
         )
-    return len(counts)
+    return labels.to(latents.device)
 
 
 def check_requested_labels(n: int, labels: Tensor | None, n_classes: int) -> None:
@@ -93,9 +146,25 @@ def check_requested_labels(n: int, labels: Tensor | None, n_classes: int) -> Non
             f"{tuple(labels.shape)} labels were given for {n} draws, expected ({n},): "
             "give one label per draw"
         )
-    unknown = sorted({int(label) for label in labels[(labels < 0) | (labels >= n_classes)]})
-    if unknown:
+    if labels.dtype != torch.long:
+        raise InputError(f"labels of type {labels.dtype} were given, expected int64: convert them")
+    unknown = (labels < 0) | (labels >= n_classes)
+    if unknown.any():
         raise InputError(
-            f"class {unknown[0]} was asked for, expected one of 0 to {n_classes - 1}: "
-            "choose a class that the sampler was fitted on"
+            f"class {int(labels[unknown].min())} was asked for, expected one of 0 to "
+            f"{n_classes - 1}: choose a class that the sampler was fitted on"
+        )
+
+
+def check_generator(generator: torch.Generator, device: torch.device) -> None:
+    """Check that a generator can fill tensors of a device.
+
+    Raises:
+        InputError: it belongs to a device of another type.
+    """
+    if device.type not in (generator.device.type, "meta"):  # meta tensors take any
+        raise InputError(
+            f"a generator on {generator.device} was given to a sampler on {device}, expected both "
+            f"on one device: make it with torch.Generator('{device}'), or move the sampler with "
+            ".to()"
         )

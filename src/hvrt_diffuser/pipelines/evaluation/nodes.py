@@ -67,8 +67,8 @@ def evaluate(
     return {
         "n": {name: len(features) for name, features in evidence.features.items()},
         "classes": [synthetic_images.class_names[i] for i in synthetic_images.labels.unique()],
-        "leaves_unconditional": len(latent_sampler.overall.scale),
-        "leaves_per_class": len(latent_sampler.per_class.scale),
+        "leaves_unconditional": latent_sampler.overall.n_leaves,
+        "leaves_per_class": latent_sampler.per_class.n_leaves,
         "judge_accuracy": 100 * correct.double().mean().item(),
         **{name: measure(evidence) for name, measure in MEASURES.items()},
     }

@@ -28,7 +28,8 @@ def generate(
     device: str,
 ) -> ImageStream:
     """Labelled images, made as they are written; ``images_test`` gives the classes' names."""
-    diffuser = HVRTDiffuser(autoencoder, latent_sampler, resolve_device(options.device or device))
+    where = resolve_device(options.device or device)
+    diffuser = HVRTDiffuser(autoencoder, latent_sampler, where, options.precision)
     labels = None if options.class_id is None else torch.full((options.n,), options.class_id)
     seed = seed if options.seed is None else options.seed
     return ImageStream(diffuser.stream(options.n, labels, seed=seed), images_test.class_names)
@@ -43,7 +44,8 @@ def plot_grid(
     device: str,
 ) -> Figure:
     """A row of synthetic images per class, of the first 20 classes."""
-    diffuser = HVRTDiffuser(autoencoder, latent_sampler, resolve_device(options.device or device))
+    where = resolve_device(options.device or device)
+    diffuser = HVRTDiffuser(autoencoder, latent_sampler, where, options.precision)
     names = images_test.class_names[:MAX_GRID_ROWS]
     labels = torch.arange(len(names)).repeat_interleave(GRID_COLUMNS)
     seed = seed if options.seed is None else options.seed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from hvrt_diffuser.autoencoders import Precision
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
 __all__ = ["GenerationOptions"]
@@ -15,5 +16,8 @@ class GenerationOptions(DeviceOptions):
     n: int = Field(ge=1, description="images")
     class_id: int | None = Field(
         ge=0, description="of every image; null draws all classes in their real proportions"
+    )
+    precision: Precision = Field(
+        description="of the decoder; bfloat16 is faster where the hardware has it"
     )
     seed: int | None = Field(ge=0, description="of the images; null is the run's seed")

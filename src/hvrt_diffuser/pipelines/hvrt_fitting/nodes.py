@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
-from hvrt_diffuser.samplers import SmoothedBootstrap, fit_hvrt
+from hvrt_diffuser.samplers import SmoothedBootstrap
 
 __all__ = ["describe_partition", "fit", "plot_partition"]
 
 
-def fit(latents_train: pd.DataFrame, options: HVRTFittingOptions) -> SmoothedBootstrap:
-    """FastHVRT on all latents, and on those of each class; it remembers whose latents they are."""
-    sampler = fit_hvrt(*table_to_latents(latents_train), options)
+def fit(latents_train: pd.DataFrame, options: HVRTFittingOptions, seed: int) -> SmoothedBootstrap:
+    """HVRT on all latents, and on those of each class; it remembers whose latents they are."""
+    sampler = options.fit(*table_to_latents(latents_train), seed=seed)
     fitted_on = {"autoencoder": latents_train.attrs.get("autoencoder")}
     return replace(sampler, origin=sampler.origin | fitted_on)
 
@@ -29,19 +29,20 @@ def describe_partition(latent_sampler: SmoothedBootstrap) -> pd.DataFrame:
     ``fit`` is ``all`` for the unconditional fit and the class for a fit of its own.
     """
     tables = []
-    for name, (leaf, scale) in (
+    for name, part in (
         ("all", latent_sampler.overall),
         ("class", latent_sampler.per_class),
     ):
-        rows = torch.bincount(leaf, minlength=len(scale))
-        label = torch.zeros(len(scale), dtype=torch.long).scatter(0, leaf, latent_sampler.labels)
+        label = torch.zeros(part.n_leaves, dtype=torch.long)
+        for leaf in part.leaf:
+            label.scatter_(0, leaf, latent_sampler.labels)
         tables.append(
             pd.DataFrame(
                 {
                     "fit": "all" if name == "all" else [str(i) for i in label.tolist()],
-                    "leaf": range(len(scale)),
-                    "rows": rows.numpy(),
-                    "noise_scale": scale.mean(dim=1).numpy(),
+                    "leaf": range(part.n_leaves),
+                    "rows": part.sizes.numpy(),
+                    "noise_deviation": part.kernel.deviation().mean(dim=1).numpy(),
                 }
             )
         )
@@ -64,8 +65,8 @@ def plot_partition(partition: pd.DataFrame) -> Figure:
     for name, leaves in groups.items():
         label = f"{name}: {len(leaves):,} leaves"
         sizes.hist(leaves["rows"].clip(upper=most), bins=bins, alpha=0.6, label=label)
-        scales.hist(leaves["noise_scale"], bins=40, alpha=0.6)
+        scales.hist(leaves["noise_deviation"], bins=40, alpha=0.6)
     sizes.set(xlabel="training latents in a leaf (the largest 1% in the last bar)", ylabel="leaves")
-    scales.set(xlabel="scale of the noise, latent units, mean over dimensions", ylabel="leaves")
+    scales.set(xlabel="deviation of the noise, latent units, mean over dimensions", ylabel="leaves")
     sizes.legend(frameon=False)
     return figure

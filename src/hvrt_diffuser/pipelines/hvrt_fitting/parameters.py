@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hvrt_diffuser.samplers import HVRTOptions
+from hvrt_diffuser.samplers import HVRTEstimator
 
 __all__ = ["HVRTFittingOptions"]
 
 
-class HVRTFittingOptions(HVRTOptions):
+class HVRTFittingOptions(HVRTEstimator):
     """How the latents are partitioned, and the kernel in the leaves."""

@@ -13,7 +13,12 @@ def create_pipeline() -> Pipeline:
     """From ``latents_train`` to ``latent_sampler``."""
     return pipeline(
         [
-            node(fit, ["latents_train", "params:hvrt_fitting"], "latent_sampler", name="fit_hvrt"),
+            node(
+                fit,
+                ["latents_train", "params:hvrt_fitting", "params:seed"],
+                "latent_sampler",
+                name="fit_hvrt",
+            ),
             node(
                 describe_partition, "latent_sampler", "partition_table", name="describe_partition"
             ),

@@ -1,0 +1,1 @@
+"""Measurements that take minutes: ``python -m hvrt_diffuser.benchmarks`` runs them all."""

@@ -1,0 +1,118 @@
+"""Sampling against ``hvrt.expand``: time, and the memory of a million draws."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hvrt
+import torch
+
+from hvrt_diffuser.benchmarks.material import Material
+from hvrt_diffuser.benchmarks.timing import Entry, side_by_side, timed
+from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrap, load_sampler
+
+__all__ = ["memory", "speed"]
+
+MILLION = 1_000_000
+STRATEGIES = ("epanechnikov", "bootstrap_noise", "multivariate_kde", "univariate_kde_copula")
+DENSE = ("multivariate_kde", "univariate_kde_copula")
+MOST_BYTES = 12 * 2**30  # of one array that hvrt makes; beyond it a comparison is left out
+
+
+def speed(material: Material, progress: Any) -> list[Entry]:
+    """Repeat calls of ``expand`` and of ``sample``, for each kernel, number and dimension."""
+    entries = []
+    for d in (16, 64):
+        rows = material.rows(60_000, d)
+        model = hvrt.FastHVRT(min_samples_leaf=5).fit(rows.double().numpy())
+        for strategy in STRATEGIES:
+            sampler = HVRTEstimator(strategy=strategy, min_samples_leaf=5).fit(rows)
+            for n in (60_000, MILLION):
+                name = f"sampling, {strategy}, d = {d}, {n:,} draws: times faster than hvrt.expand"
+                entries.append(_sampling(name, sampler, model, strategy, n))
+                progress(entries[-1])
+    return entries
+
+
+def _sampling(name: str, sampler: SmoothedBootstrap, model: Any, strategy: str, n: int) -> Entry:
+    source = torch.Generator().manual_seed(0)
+
+    def ours() -> None:
+        sampler.sample(n, generator=source)
+
+    def theirs() -> None:
+        model.expand(n, generation_strategy=strategy)
+
+    d = sampler.latent_dim
+    if strategy in DENSE and 8 * n * d * d > MOST_BYTES:
+        # hvrt gathers a matrix (d, d) for each draw.
+        sampler.sample(n, generator=source)
+        return Entry(name, 1000 * timed(ours)[0], None, "ms", None)
+    rounds = 7 if n < MILLION and strategy not in DENSE else 3
+    return side_by_side(name, ours, theirs, rounds)
+
+
+def memory(material: Material, progress: Any) -> list[Entry]:
+    """What a million draws of 64 dimensions take above the tables, in a process of its own."""
+    rows = material.rows(60_000, 64)
+    entries = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_tensors(Path(folder) / "rows.safetensors", {"rows": rows}, {"kind": "rows"})
+        for strategy in STRATEGIES:
+            path = Path(folder) / f"{strategy}.safetensors"
+            HVRTEstimator(strategy=strategy, min_samples_leaf=5).fit(rows).save(path)
+            ours = _peak("ours", strategy, str(path))
+            theirs = None
+            if strategy not in DENSE:
+                theirs = _peak("theirs", strategy, str(Path(folder) / "rows.safetensors"))
+            name = f"memory of a million draws, {strategy}, d = 64, above the tables: times less"
+            ratio = None if theirs is None else theirs / ours
+            entries.append(Entry(name, ours, theirs, "MB", ratio))
+            progress(entries[-1])
+    return entries
+
+
+def _peak(whose: str, strategy: str, path: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-m", "hvrt_diffuser.benchmarks.sampling", whose, strategy, path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(json.loads(done.stdout)["megabytes"])
+
+
+def _status(field: str) -> int:
+    """Bytes that Linux tells of this process: ``VmRSS`` now, ``VmHWM`` at most so far."""
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(text.split(f"{field}:")[1].split()[0])
+
+
+def _measure(whose: str, strategy: str, path: str) -> float:
+    """The peak of a million draws, in MB above what was there before them."""
+    if whose == "ours":
+        sampler = load_sampler(path)
+        source = torch.Generator().manual_seed(0)
+        draw = partial(sampler.sample, generator=source)
+    else:
+        rows = read_tensors(path, "rows")[0]["rows"]
+        model = hvrt.FastHVRT(min_samples_leaf=5).fit(rows.double().numpy())
+        draw = partial(model.expand, generation_strategy=strategy)
+    draw(1000)  # what is loaded at the first call counts for no one
+    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
+    before = _status("VmRSS")
+    kept = draw(MILLION)
+    peak = _status("VmHWM")
+    del kept
+    return (peak - before) / 1e6
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({"megabytes": _measure(*sys.argv[1:4])}))
