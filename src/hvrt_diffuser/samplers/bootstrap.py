@@ -23,9 +23,9 @@ __all__ = ["Draws", "Neighbourhoods", "SmoothedBootstrap"]
 
 KIND = "latent sampler"
 NOTICE = "contains the latents of the training images, from which they can be decoded"
-# Draws at once: on a CPU what fits into its caches, elsewhere what keeps the device busy.
-CHUNK = {"cpu": 8192}
-CHUNK_ELSEWHERE = 262_144
+# Numbers drawn at once: on a CPU what fits into its caches, elsewhere what keeps a device busy.
+AT_ONCE = {"cpu": 2**19}
+AT_ONCE_ELSEWHERE = 2**24
 
 
 class Draws(NamedTuple):
@@ -199,7 +199,7 @@ class SmoothedBootstrap:
             torch.empty(n, dtype=torch.long, device=self.device) if labels is None else labels,
             torch.empty(n, dtype=torch.long, device=self.device) if rows is None else rows,
         )
-        chunk = CHUNK.get(self.device.type, CHUNK_ELSEWHERE)
+        chunk = max(1, AT_ONCE.get(self.device.type, AT_ONCE_ELSEWHERE) // self.latent_dim)
         for start in range(0, n, chunk):
             piece = Draws(*(tensor[start : start + chunk] for tensor in drawn))
             self._fill(piece, neighbourhoods, labels is not None, rows is not None, generator)
