@@ -450,3 +450,46 @@ def test_a_member_does_not_depend_on_how_many_there_are(latents: Tensor, members
     two = estimator(members=2, **options).fit(latents[:N]).overall.leaf
     others = estimator(members=members, **options).fit(latents[:N]).overall.leaf
     assert torch.equal(others[0], two[0])
+
+
+# ---- trees fitted on some of the rows
+
+
+def test_a_limit_beyond_the_rows_changes_nothing(latents: Tensor, digits: LabelledImages) -> None:
+    z, labels = latents[:900], digits.labels[:900]
+    leaves = [
+        HVRTEstimator(min_samples_leaf=5, tree_rows=limit).fit(z, labels).overall.leaf
+        for limit in (None, 900, 100_000)
+    ]
+    assert torch.equal(leaves[0], leaves[1])
+    assert torch.equal(leaves[0], leaves[2])
+
+
+def test_all_rows_go_through_a_tree_that_was_fitted_on_some(
+    latents: Tensor, digits: LabelledImages
+) -> None:
+    options = HVRTEstimator(min_samples_leaf=5, tree_rows=500)
+    one, again, other = (options.fit(latents, digits.labels, seed=seed) for seed in (0, 0, 1))
+    for sampler in (one, other):
+        forest = sampler.overall.forest
+        assert forest is not None
+        # As many leaves as 500 rows make, each with five of them and ten times as many in all.
+        assert 20 < sampler.overall.n_leaves <= 100
+        assert sampler.overall.sizes.min() >= 5
+        assert sampler.overall.sizes.sum() == len(latents)
+        group = torch.zeros(len(latents), dtype=torch.long)
+        assert torch.equal(forest.route(sampler.latents, group), sampler.overall.leaf)
+    assert torch.equal(one.overall.leaf, again.overall.leaf)
+    assert not torch.equal(one.overall.leaf, other.overall.leaf)
+
+
+def test_bandwidths_are_those_of_all_rows_in_a_leaf(latents: Tensor) -> None:
+    sampler = HVRTEstimator(min_samples_leaf=5, tree_rows=500).fit(latents)
+    kernel = sampler.overall.kernel
+    assert isinstance(kernel, ProductKernel)
+    for leaf in range(0, sampler.overall.n_leaves, 7):
+        rows = sampler.latents[sampler.overall.leaf[0] == leaf].double()
+        floor = 0.01 * latents.double().std(0, unbiased=False)
+        deviation = torch.maximum(rows.std(0, unbiased=False), floor)
+        expected = len(rows) ** (-1 / 12) * deviation
+        torch.testing.assert_close(kernel.scale[leaf].double(), expected, rtol=1e-5, atol=0)

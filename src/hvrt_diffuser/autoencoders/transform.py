@@ -22,7 +22,7 @@ MIN_ROWS = 32
 
 def to_uint8(x: Tensor) -> Tensor:
     """Round images in [0, 1] to uint8."""
-    return (x * 255).round().to(torch.uint8)
+    return (x * 255).round_().to(torch.uint8)
 
 
 @torch.inference_mode()
@@ -90,7 +90,7 @@ def decode_latents(
         batch = _filled(latents[start : start + BATCH_SIZE]).to(device, torch.float32)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             logits = model.decode(batch)
-        decoded = torch.sigmoid(logits.float())
+        decoded = logits.float().sigmoid_()
         images[start : start + BATCH_SIZE] = to_uint8(decoded[: len(latents) - start])
     return images
 

@@ -223,9 +223,12 @@ class SmoothedBootstrap:
             rows.copy_(choose_below(words[:, 0], len(self.latents)))
         if not labels_given:
             torch.index_select(self.labels, 0, rows, out=labels)
-        # The member comes from the other half of the word that the row came from.
-        member = choose_below(words[:, 0] >> 32, len(neighbourhoods.leaf))
-        leaf = neighbourhoods.leaf.flatten().index_select(0, member * len(self.latents) + rows)
+        place = rows
+        if len(neighbourhoods.leaf) > 1:
+            # The member comes from the other half of the word that the row came from.
+            member = choose_below(words[:, 0] >> 32, len(neighbourhoods.leaf))
+            place = member.mul_(len(self.latents)).add_(rows)
+        leaf = neighbourhoods.leaf.flatten().index_select(0, place)
         torch.index_select(self.latents, 0, rows, out=latents)
         neighbourhoods.kernel.draw(latents, leaf, symmetric_uniform(words[:, 1:], d))
 

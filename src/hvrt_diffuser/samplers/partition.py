@@ -42,6 +42,12 @@ class PartitionOptions(BaseModel):
     tree_splitter: Literal["best", "random"] = Field(
         "best", description="random tries one threshold per dimension: several times faster"
     )
+    tree_rows: int | None = Field(
+        100_000,
+        ge=2,
+        description="latents that a tree is fitted on at most, drawn at random where there are "
+        "more; all of them are sent through it. null is no limit",
+    )
     y_weight: float = Field(
         0.0, ge=0, le=1, description="share of the labels, taken as numbers, in the tree's target"
     )
@@ -121,9 +127,13 @@ def start_forest(
         y = labels.cpu().split(counts)[which].double()
         if len(rotation):
             rows = rows @ rotation[member]
+        n = min(len(rows), options.tree_rows or len(rows))
+        source = generator(seed, "hvrt", name, member, before + which)
         if options.members > 1 and options.diversity == "rows":
-            source = generator(seed, "hvrt", name, member, before + which)
-            drawn = torch.randint(len(rows), (len(rows),), generator=source)
+            drawn = torch.randint(len(rows), (n,), generator=source)
+            rows, y = rows[drawn], y[drawn]
+        elif n < len(rows):
+            drawn = torch.randperm(len(rows), generator=source)[:n]
             rows, y = rows[drawn], y[drawn]
         random_state = derive_seed(seed, "hvrt", name, member, before + which) % 2**31
         return _fit_tree(rows.numpy(), y.numpy(), options, random_state)

@@ -14,6 +14,7 @@ __all__ = [
 ]
 
 LOW_32 = 0xFFFFFFFF
+LARGEST = 1 - 2**-24  # float32 below 1
 
 
 def random_words(
@@ -29,17 +30,16 @@ def random_words(
 
 def choose_below(bits: Tensor, bound: Tensor | int) -> Tensor:
     """Integers in [0, bound) from the low 32 bits: each as likely, to one part in 2^32 / bound."""
-    return (bits.bitwise_and(LOW_32) * bound) >> 32
+    return bits.bitwise_and(LOW_32).mul_(bound).bitwise_right_shift_(32)
 
 
 def symmetric_uniform(words: Tensor, d: int) -> Tensor:
-    """float32 (n, d), uniform on the odd multiples of 2^-24 in (-1, 1).
+    """float32 (n, d), uniform on (-1, 1), of 32 bits where float32 has them, and never -1 or 1.
 
     Args:
         words: int64 (n, at least d / 2), contiguous rows.
     """
-    halves = words.view(torch.int32)[:, :d]
-    return (halves >> 8).float().add_(0.5).mul_(2**-23)  # exact: 24 bits and no rounding
+    return words.view(torch.int32)[:, :d].float().mul_(2**-31 * LARGEST)
 
 
 def epanechnikov(v: Tensor) -> Tensor:
