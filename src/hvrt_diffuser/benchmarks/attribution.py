@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from hvrt_diffuser.autoencoders import decode_latents
 from hvrt_diffuser.benchmarks.material import CPU, Material
-from hvrt_diffuser.benchmarks.timing import timed
 from hvrt_diffuser.metrics import attribution, kolmogorov_smirnov, nearest
 from hvrt_diffuser.samplers import HVRTEstimator
 from hvrt_diffuser.seeding import generator
@@ -53,7 +51,7 @@ def describe_samplers(material: Material, progress: Any) -> list[dict[str, Any]]
     wanted = labels[order[:N]]  # real proportions, as without labels
     table = []
     for name, estimator in ESTIMATORS.items():
-        took, sampler = timed(partial(estimator.fit, latents, labels))
+        sampler = estimator.fit(latents, labels)
         training = sampler.latents.numpy()
         for conditional in (False, True):
             source = torch.Generator().manual_seed(0)
@@ -65,7 +63,6 @@ def describe_samplers(material: Material, progress: Any) -> list[dict[str, Any]]
                 {
                     "sampler": name,
                     "draws": "of given classes" if conditional else "of all classes",
-                    "fit_seconds": took,
                     "leaves": part.n_leaves,
                     "attribution": attribution(z, drawn.rows.numpy(), training)
                     if from_row
