@@ -16,7 +16,7 @@ from scipy.stats import ortho_group
 from torchmetrics.image.fid import _compute_fid
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.metrics import frechet_distance
+from hvrt_diffuser.metrics import frechet_distance, frechet_distance_at_infinity
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -140,7 +140,7 @@ def test_constant_features_are_at_the_distance_of_their_values() -> None:
     assert frechet_distance(np.zeros((9, 2)), np.full((9, 2), 3.0)) == pytest.approx(18)
 
 
-@pytest.mark.parametrize(("n", "m"), [(5, 50), (50, 5), (2, 2), (0, 50)])
+@pytest.mark.parametrize(("n", "m"), [(5, 50), (50, 5), (2, 2), (1, 50)])
 def test_no_more_rows_than_features_are_refused(n: int, m: int) -> None:
     x = np.random.RandomState(0).normal(size=(50, 5))
     with pytest.raises(InputError, match=f"{min(n, m)} images .* at least 6"):
@@ -168,3 +168,37 @@ def test_features_of_another_extractor_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="take both from one extractor"):
         frechet_distance(features[0], spoil(features[1]))
+
+
+def test_at_infinity_the_distance_is_nearer_to_that_of_the_distributions() -> None:
+    d, true = 20, 4 + 20 * 0.25
+    reference = gaussian(np.full(d, np.sqrt(4 / d)), 2.25 * np.eye(d))
+    samples = [np.random.default_rng(seed).standard_normal((200, d)) for seed in range(20)]
+    plain = np.array([frechet_distance(x, reference) for x in samples]) - true
+    far = np.array([frechet_distance_at_infinity(x, reference, seed=0) for x in samples]) - true
+    assert (np.abs(far) < np.abs(plain)).sum() >= 15
+    # What is left of the bias is within the noise of a mean of 20.
+    noise = far.std() / np.sqrt(20)
+    assert abs(far.mean()) < 3 * noise
+    assert plain.mean() > 5 * noise
+
+
+def test_at_infinity_a_sample_of_the_reference_distribution_is_at_about_zero() -> None:
+    d = 10
+    reference = gaussian(np.zeros(d), np.eye(d))
+    samples = [np.random.default_rng(seed).standard_normal((200, d)) for seed in range(20)]
+    found = [
+        frechet_distance_at_infinity(x, reference, seed=seed) for seed, x in enumerate(samples)
+    ]
+    assert np.mean(found) == pytest.approx(0, abs=3 * np.std(found) / np.sqrt(20))
+    assert min(found) < 0 < np.mean([frechet_distance(x, reference) for x in samples]) / 3
+
+
+@pytest.mark.parametrize(("n", "enough"), [(11, False), (12, True)])
+def test_at_infinity_half_of_the_rows_must_outnumber_the_features(n: int, enough: bool) -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 50, 5))
+    if enough:
+        assert np.isfinite(frechet_distance_at_infinity(a[:n], b, seed=0))
+    else:
+        with pytest.raises(InputError, match=r"5 images .* at least 6"):
+            frechet_distance_at_infinity(a[:n], b, seed=0)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.metrics import pairwise_distances_argmin
+from sklearn.neighbors import NearestNeighbors
 
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.metrics.samples import Array, Float64, bounded_memory, check_samples
 
-__all__ = ["attribution", "dcr_ratio", "nearest"]
-
-Array = NDArray[np.floating]
+__all__ = ["Novelty", "attribution", "closest", "dcr_ratio", "nearest", "novelty"]
 
 
-def nearest(queries: Array, reference: Array) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest(queries: Array, reference: Array) -> tuple[NDArray[np.int64], Float64]:
     """The nearest reference row of each query, and its Euclidean distance; in bounded memory.
 
     Args:
@@ -26,22 +28,48 @@ def nearest(queries: Array, reference: Array) -> tuple[NDArray[np.int64], NDArra
     Raises:
         InputError: dimensions that differ, an empty set, or NaN.
     """
-    queries, reference = np.asarray(queries), np.asarray(reference)
-    shapes = (queries.ndim, reference.ndim, queries.shape[-1:])
-    if shapes != (2, 2, reference.shape[-1:]) or min(len(queries), len(reference)) == 0:
-        raise InputError(
-            f"samples of shapes {queries.shape} and {reference.shape} were given, expected (n, d) "
-            "and (m, d): take both from one source"
-        )
-    if not (np.isfinite(queries).all() and np.isfinite(reference).all()):
-        raise InputError(
-            "the samples hold NaN or infinite values, expected numbers: look at what made them"
-        )
+    queries, reference = check_samples(queries, reference)
     # Squared distances come from a matrix product, whose rounding is that of large norms: about
     # the mean, and in float64, it is far below the distances between latents.
-    center = reference.mean(axis=0, dtype=np.float64)
-    index, distance = pairwise_distances_argmin_min(queries - center, reference - center)
-    return index, distance
+    center = reference.mean(axis=0)
+    with bounded_memory():
+        index = pairwise_distances_argmin(queries - center, reference - center)
+    return index, _distance(queries, reference[index])
+
+
+def _distance(a: Float64, b: Float64) -> Float64:
+    """The distance of each row to the one beside it; 0 where they are equal, without rounding."""
+    difference = a - b
+    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+
+
+def closest(queries: Array, reference: Array, k: int) -> tuple[NDArray[np.int64], Float64]:
+    """The k nearest reference rows of each query, nearest first, and their Euclidean distances.
+
+    Args:
+        queries: (n, d).
+        reference: (m, d), m at least k.
+        k: how many.
+
+    Returns:
+        int64 (n, k) and float64 (n, k).
+
+    Raises:
+        InputError: dimensions that differ, an empty set, NaN, or fewer rows than neighbours.
+    """
+    queries, reference = check_samples(queries, reference)
+    if not 1 <= k <= len(reference):
+        raise InputError(
+            f"{k} neighbours were asked for among {len(reference)} rows, expected 1 to "
+            f"{len(reference)}: ask for fewer"
+        )
+    center = reference.mean(axis=0)
+    with bounded_memory():
+        model = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference - center)
+        index = model.kneighbors(queries - center, return_distance=False)
+    distance = np.stack([_distance(queries, reference[rows]) for rows in index.T], axis=1)
+    order = distance.argsort(axis=1, kind="stable")
+    return np.take_along_axis(index, order, 1), np.take_along_axis(distance, order, 1)
 
 
 def attribution(draws: Array, rows: NDArray[np.int64], training: Array) -> float:
@@ -66,6 +94,51 @@ def attribution(draws: Array, rows: NDArray[np.int64], training: Array) -> float
     return float(same.mean())
 
 
+class Novelty(NamedTuple):
+    """How far draws are from being copies.
+
+    Attributes:
+        dcr_ratio: see :func:`dcr_ratio`.
+        authentic: share of draws that are farther from their nearest training row than that row
+            is from its own nearest (AuthPct; Alaa et al. 2022, arXiv 2102.08921, section 4.3).
+        authentic_held_out: the same share of the held-out rows, which are no copies.
+    """
+
+    dcr_ratio: float
+    authentic: float
+    authentic_held_out: float
+
+
+def novelty(draws: Array, training: Array, held_out: Array) -> Novelty:
+    """What the nearest training rows say of draws, and of real data that no model has seen.
+
+    Args:
+        draws: (n, d).
+        training: (m, d), m at least 2.
+        held_out: (k, d), real data that no model was fitted on.
+
+    Raises:
+        InputError: as for :func:`dcr_ratio`, or a single training row.
+    """
+    draws, training = check_samples(draws, training)
+    if len(training) < 2:
+        raise InputError(
+            "1 training row was given, expected at least 2: their distances are what authentic "
+            "draws are compared with"
+        )
+    found = [nearest(draws, training), nearest(held_out, training)]
+    # Only rows that are somebody's nearest need a distance of their own.
+    needed, which = np.unique(np.concatenate([rows for rows, _ in found]), return_inverse=True)
+    own = closest(training[needed], training, 2)[1][:, 1]  # the first is the row itself
+    own_of_draws, own_of_held_out = np.split(own[which], [len(draws)])
+    (_, of_draws), (_, of_held_out) = found
+    return Novelty(
+        _ratio(of_draws, of_held_out),
+        float((of_draws > own_of_draws).mean()),
+        float((of_held_out > own_of_held_out).mean()),
+    )
+
+
 def dcr_ratio(draws: Array, training: Array, held_out: Array) -> float:
     """Distance to the closest training record, relative to that of held-out real data.
 
@@ -79,10 +152,15 @@ def dcr_ratio(draws: Array, training: Array, held_out: Array) -> float:
     Raises:
         InputError: as for :func:`nearest`, or held-out data that are copies themselves.
     """
-    usual = float(np.median(nearest(held_out, training)[1]))
+    return _ratio(nearest(draws, training)[1], nearest(held_out, training)[1])
+
+
+def _ratio(of_draws: Float64, of_held_out: Float64) -> float:
+    """The ratio of the median distances to the closest training row."""
+    usual = float(np.median(of_held_out))
     if usual == 0:
         raise InputError(
             "most held-out rows stand among the training rows, expected fresh data: give data that "
             "the model was not fitted on"
         )
-    return float(np.median(nearest(draws, training)[1])) / usual
+    return float(np.median(of_draws)) / usual
