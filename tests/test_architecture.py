@@ -13,7 +13,17 @@ import hvrt_diffuser
 
 ROOT = Path(hvrt_diffuser.__file__).parent
 LIBRARY = ("metrics", "samplers", "autoencoders", "classifiers")
-HELPERS = {"errors", "files", "images", "seeding", "devices", "checkpoint", "progress"}
+HELPERS = {
+    "card",
+    "errors",
+    "files",
+    "images",
+    "seeding",
+    "devices",
+    "checkpoint",
+    "progress",
+    "machine",
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -104,6 +114,14 @@ def test_the_diffuser_ties_autoencoders_and_samplers_alone() -> None:
     assert "kedro" not in packages(names)
 
 
+def test_the_judge_and_the_report_are_a_library() -> None:
+    library = {"diffuser", *LIBRARY} | HELPERS
+    assert rooms(imported_by("judge")) <= {"judge"} | library
+    assert rooms(imported_by("report")) <= {"report", "judge"} | library
+    for part in ("judge", "report"):
+        assert not packages(imported_by(part)) & {"kedro", "kedro_datasets", "pandas", "pandera"}
+
+
 def test_datasets_know_files_and_not_mathematics() -> None:
     assert rooms(imported_by("datasets")) <= {"datasets"} | HELPERS
 
@@ -118,13 +136,19 @@ def test_nothing_is_pickled() -> None:
             for node in ast.walk(ast.parse(source))
             if isinstance(node, ast.Call)
         }
-        assert not calls & {"torch.load", "torch.save", "pd.read_pickle", "eval", "exec"}, path
+        assert not calls & {"torch.save", "pd.read_pickle", "eval", "exec"}, path
+        loads = [
+            {k.arg: ast.unparse(k.value) for k in node.keywords}
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
+        ]
+        assert all(options.get("weights_only") == "True" for options in loads), path
 
 
 def test_the_library_works_without_kedro_being_loaded() -> None:
     code = """
 import sys
-import hvrt_diffuser.diffuser, hvrt_diffuser.classifiers, hvrt_diffuser.metrics
+import hvrt_diffuser.diffuser, hvrt_diffuser.judge, hvrt_diffuser.report
 print(sorted({"kedro", "kedro_datasets"} & sys.modules.keys()))
 """
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The verdict says what was measured, in the order that it is read."""
+"""The end of a run says what was measured, in the order that it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hvrt_diffuser.verdict import summarise, verdict
+from hvrt_diffuser.verdict import describe_run
 
 FD = {
     "hvrt": 6.5,
@@ -15,40 +15,55 @@ FD = {
     "reconstruction_floor": 3.0,
     "copy_floor": 4.5,
 }
+SUPPORT = {"precision": 0.9, "recall": 0.9, "density": 1.0, "coverage": 0.9}
 EVALUATION: dict[str, Any] = {
     "n": {"hvrt": 10_000, "test": 9_000},
-    "leaves_unconditional": 1500,
-    "leaves_per_class": 9600,
     "judge_accuracy": 99.1,
-    "latent_ks": {"hvrt": 0.02, "train_floor": 0.01},
+    "missing_classes": [],
+    "label_agreement": {"hvrt": 98.5, "test": 99.1},
     "fd_classifier": FD,
-    "inception_score_classifier": {"hvrt": 9.5},
+    "manifold_classifier": {"hvrt": SUPPORT, "train_floor": SUPPORT},
+    "dcr_ratio_image": {"hvrt": 0.55},
+    "authentic_image": {"hvrt": 0.3, "test": 0.5},
+    "dcr_ratio_raw": {"hvrt": 0.7},
+    "authentic_raw": {"hvrt": 0.4, "test": 0.5},
 }
 
 
-def row(mean: float) -> dict[str, Any]:
-    return {"mean": mean, "std": 0.1, "accuracies": [mean, mean]}
+def row(name: str, n: int, mean: float, against: list[Any] | None = None) -> dict[str, Any]:
+    p = 0.5 if against else None
+    return {
+        "row": name,
+        "n": n,
+        "seeds": 2,
+        "mean": mean,
+        "std": 0.1,
+        "against": against,
+        "mcnemar_p": p,
+        "per_class": dict.fromkeys("0123456789", mean),
+    }
 
 
 TSTR: dict[str, Any] = {
-    "n": 1000,
-    "n_all": 60_000,
     "n_test": 9_000,
-    "seeds": 2,
-    "steps": 10,
-    "real_all": row(99.0),
-    "real_equal_n": row(98.0),
-    "hvrt_conditional": row(97.5),
-    "vae_beta_0_05": row(97.0),
-    "random_decoded": row(12.0),
+    "rows": [
+        row("real_all", 60_000, 99.0),
+        row("real_equal_n", 1000, 98.0),
+        row("hvrt_conditional", 1000, 97.5, ["real_equal_n", 1000]),
+        row("random_decoded", 1000, 12.0, ["real_equal_n", 1000]),
+    ],
 }
 
 
 def told(evaluation: dict[str, Any] | None, tstr: dict[str, Any] | None) -> str:
-    summary = summarise(
-        evaluation, tstr, command="kedro run", seconds=61.7, node_seconds={"a": 50.0}, machine={}
+    return describe_run(
+        evaluation,
+        tstr,
+        places={"Synthetic images": "data/images.parquet", "Report": "report.html"},
+        seconds=61.7,
+        node_seconds={"a": 50.0},
+        see_more="kedro viz run",
     )
-    return verdict(summary, images="data/images.parquet", grid="grid.png", see_more="kedro viz run")
 
 
 def test_fidelity_stands_beside_its_floors_and_their_difference() -> None:
@@ -57,32 +72,45 @@ def test_fidelity_stands_beside_its_floors_and_their_difference() -> None:
     figures = [float(line.split()[0]) for line in lines[start + 1 : start + 7]]
     assert figures == [6.5, 2.0, 3.0, 4.5, 40.0, 2.0]
     assert "9,000 real test images (not FID)" in lines[start]
-    assert "beta 0.5, its prior decoded" in lines[start + 5]
+    assert "β = 0.5, its prior decoded" in lines[start + 5]
 
 
-@pytest.mark.parametrize(
-    ("synthetic", "said"), [(97.5, "0.50 points below"), (98.25, "0.25 points above")]
-)
-def test_utility_says_on_which_side_of_the_real_row_it_is(synthetic: float, said: str) -> None:
-    text = told(None, {**TSTR, "hvrt_conditional": row(synthetic)})
-    assert said in text
+def test_three_questions_are_answered() -> None:
+    text = told(EVALUATION, TSTR)
+    for question in (
+        "Do they look like the real ones? Largely",
+        "Can a classifier be trained on them? Yes",
+        "Are they copies? In part",
+    ):
+        assert question in text
+
+
+def test_what_a_grade_rests_on_is_said_where_it_is_not_good() -> None:
+    text = told(EVALUATION, TSTR)
+    assert "3.2 times the 2.00 of real training images" in text
+    assert "0.55 times that of fresh real images" in text
+    assert "98.5% of them what their label says" not in text  # which is good
+
+
+def test_utility_has_a_line_for_what_people_train_on() -> None:
+    text = told(None, TSTR)
     assert "all 60,000 real training images" in text
-    assert "posteriors of a VAE with beta 0.05" in text
+    assert "97.50% ± 0.10    1,000 synthetic images" in text
+    assert "random" not in text
 
 
 def test_what_was_not_measured_is_not_mentioned() -> None:
     text = told(None, None)
     assert "Fidelity" not in text
     assert "Utility" not in text
+    assert "Verdict" not in text
     assert "data/images.parquet" in text
+    assert "report.html" in text
     assert "kedro viz run" in text
 
 
-def test_summary_keeps_the_figures_and_names_the_extractor() -> None:
-    summary = summarise(
-        EVALUATION, TSTR, command="kedro run", seconds=61.7, node_seconds={"a": 50.0}, machine={}
-    )
-    assert summary["fd"] == {"extractor": "classifier", "n": 10_000, "n_reference": 9_000, **FD}
-    assert summary["tstr"] == TSTR
-    assert summary["latent_ks"] == 0.02
-    assert summary["seconds"] == 61.7
+@pytest.mark.parametrize("with_tstr", [True, False])
+def test_a_class_that_is_missing_is_said(with_tstr: bool) -> None:
+    text = told({**EVALUATION, "missing_classes": ["owl"]}, TSTR if with_tstr else None)
+    assert "Do they look like the real ones? No" in text
+    assert "No image of class owl was generated." in text

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
-import platform
 import shutil
 import sys
 import time
@@ -18,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from hvrt_diffuser import terminal
+from hvrt_diffuser.machine import memory, reset_peak
 
 __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
 
@@ -25,6 +24,7 @@ logger = logging.getLogger(__name__)
 terminal.install()
 
 METRICS = ("evaluation_metrics", "tstr_metrics")
+STAGES = "stages"
 
 
 class CheckedParameters:
@@ -69,13 +69,15 @@ class RawImages:
 
 
 class RunSummary:
-    """The time each node took, and at the end a verdict; after a whole run, ``summary.json``."""
+    """Time and memory of each node, kept for the report; and at the end a verdict."""
 
     def __init__(self) -> None:
         self._start = 0.0
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
+        self._stages: dict[str, dict[str, Any]] = {}
         self._environment = ""
+        self._command = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -83,47 +85,60 @@ class RunSummary:
         self._environment = f" --env {context.env}" if context.env else ""
 
     @hook_impl
-    def before_pipeline_run(self) -> None:
-        """Start the clock."""
+    def before_pipeline_run(self, catalog: Any) -> None:
+        """Start the clock, and go on from what earlier runs left of the same files."""
         self._start = time.perf_counter()
+        self._command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         self._seconds.clear()
+        self._catalog = catalog
+        self._stages = catalog.load(STAGES) if catalog.exists(STAGES) else {}
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Start the node's clock."""
+        reset_peak()
         self._started[node.name] = time.perf_counter()
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """Count what making and saving took: synthetic images are made as they are saved."""
-        self._seconds[node.name] = time.perf_counter() - self._started[node.name]
-        logger.info("%s: %s written, %.1f s", node.name, dataset_name, self._seconds[node.name])
+        seconds = time.perf_counter() - self._started[node.name]
+        found = memory()
+        self._seconds[node.name] = seconds
+        self._stages[node.name] = {
+            "seconds": round(seconds, 2),
+            "peak_mb": round(found[1]) if found else None,
+            "command": self._command,
+        }
+        self._catalog.save(STAGES, self._stages)
+        logger.info("%s: %s written, %.1f s", node.name, dataset_name, seconds)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
         """Say what came out of this run; of an earlier one, nothing: its images may be others."""
-        from hvrt_diffuser.verdict import summarise, verdict
+        from hvrt_diffuser.verdict import describe_run
 
-        made = pipeline.all_outputs() & {"synthetic_images", *METRICS}
-        if not made:
+        made = pipeline.all_outputs()
+        if not made & {"synthetic_images", *METRICS}:
             return
         evaluation, tstr = (catalog.load(name) if name in made else None for name in METRICS)
-        summary = summarise(
-            evaluation,
-            tstr,
-            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            seconds=time.perf_counter() - self._start,
-            node_seconds=dict(self._seconds),
-            machine=_machine(),
-        )
-        if made.issuperset(METRICS):
-            catalog.save("summary", summary)
+        places = {
+            "Synthetic images": "synthetic_images",
+            "A look at them": "sample_grid",
+            "Report": "report_page",
+        }
         kedro = "kedro" if shutil.which("kedro") else os.path.relpath(sys.executable) + " -m kedro"
         print(  # noqa: T201
-            verdict(
-                summary,
-                images=_place(catalog, "synthetic_images"),
-                grid=_place(catalog, "sample_grid"),
+            describe_run(
+                evaluation,
+                tstr,
+                places={
+                    title: _place(catalog, name)
+                    for title, name in places.items()
+                    if name in made or name == "synthetic_images"
+                },
+                seconds=time.perf_counter() - self._start,
+                node_seconds=self._seconds,
                 see_more=f"{kedro} viz run{self._environment}",
             )
         )
@@ -132,13 +147,3 @@ class RunSummary:
 def _place(catalog: Any, name: str) -> str:
     """Where a dataset lies, from the working directory."""
     return os.path.relpath(str(catalog[name]._filepath))
-
-
-def _machine() -> dict[str, Any]:
-    packages = ("torch", "hvrt", "kedro", "numpy")
-    return {
-        "processor": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import is_whole, read_tensors, write_tensors
 
-__all__ = ["LabelledImages"]
+__all__ = ["LabelledImages", "fingerprint"]
 
 CHANNELS = (1, 3)
 
@@ -96,3 +97,10 @@ class LabelledImages:
         return cls(
             tensors["images"], tensors["labels"], tuple(header["class_names"]), header["source"]
         )
+
+
+def fingerprint(images: LabelledImages) -> str:
+    """SHA-256 of pixels and labels: equal for equal images, in the same order."""
+    found = hashlib.sha256(images.images.numpy().tobytes())
+    found.update(images.labels.numpy().tobytes())
+    return found.hexdigest()

@@ -16,6 +16,8 @@ STAGES = (
     "generation",
     "evaluation",
     "tstr",
+    "report",
+    "export",
 )
 
 

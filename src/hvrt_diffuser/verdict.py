@@ -1,120 +1,94 @@
-"""What came out of a run, as one record and in a few lines."""
+"""What came out of a run, in a few lines for the terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["summarise", "verdict"]
+from hvrt_diffuser.judge import reach_verdict
+from hvrt_diffuser.report import set_name
 
-FLOORS = {
-    "train_floor": "real training images",
-    "reconstruction_floor": "test images through the autoencoder",
-    "copy_floor": "training images through the autoencoder (a pure copier)",
-}
+__all__ = ["describe_run"]
+
+FLOORS = ("train_floor", "reconstruction_floor", "copy_floor")
 
 
-def summarise(
-    evaluation: dict[str, Any] | None,
-    tstr: dict[str, Any] | None,
+def describe_run(
+    evaluation: Mapping[str, Any] | None,
+    tstr: Mapping[str, Any] | None,
     *,
-    command: str,
+    places: Mapping[str, str],
     seconds: float,
-    node_seconds: dict[str, float],
-    machine: dict[str, Any],
-) -> dict[str, Any]:
-    """One record of a run: what was run, how long it took, and what was measured.
-
-    Args:
-        evaluation: the metrics of ``evaluation``, if there are any.
-        tstr: the metrics of ``tstr``, if there are any.
-        command: as typed.
-        seconds: wall time of the nodes, their loading and saving included.
-        node_seconds: of each node that ran.
-        machine: processor and versions.
-    """
-    summary: dict[str, Any] = {
-        "command": command,
-        "seconds": round(seconds, 1),
-        "node_seconds": {name: round(value, 1) for name, value in node_seconds.items()},
-        "machine": machine,
-    }
-    if evaluation:
-        summary |= {
-            "leaves_unconditional": evaluation["leaves_unconditional"],
-            "leaves_per_class": evaluation["leaves_per_class"],
-            "judge_accuracy": evaluation["judge_accuracy"],
-            "latent_ks": evaluation["latent_ks"]["hvrt"],
-            "latent_ks_train_floor": evaluation["latent_ks"]["train_floor"],
-            "fd": {
-                "extractor": "classifier",
-                "n": evaluation["n"]["hvrt"],
-                "n_reference": evaluation["n"]["test"],
-                **evaluation["fd_classifier"],
-            },
-            "inception_score_classifier": evaluation["inception_score_classifier"],
-        }
-    if tstr:
-        summary["tstr"] = tstr
-    return summary
-
-
-def verdict(summary: dict[str, Any], *, images: str, grid: str, see_more: str) -> str:
+    node_seconds: Mapping[str, float],
+    see_more: str,
+) -> str:
     """A few lines for the terminal.
 
     Args:
-        summary: what :func:`summarise` gave.
-        images: where the synthetic images lie.
-        grid: where their picture lies.
+        evaluation: metrics of ``evaluation``; None where it did not run.
+        tstr: metrics of ``tstr``; None where it did not run.
+        places: where something lies, by what it is called.
+        seconds: wall time of the nodes, their loading and saving included.
+        node_seconds: of each node.
         see_more: the command that shows the rest.
     """
-    lines = ["", f"Synthetic images  {images}", f"A look at them    {grid}"]
-    if "fd" in summary:
-        lines += _fidelity(summary["fd"])
-    if "tstr" in summary:
-        lines += _utility(summary["tstr"])
-    slowest = sorted(summary["node_seconds"].items(), key=lambda item: -item[1])[:4]
-    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in slowest)
-    lines += [f"Time              {summary['seconds']:.0f} s, most of it: {spent}"]
+    lines = ["", *(f"{title:18}{place}" for title, place in places.items())]
+    if evaluation:
+        lines += _verdict(evaluation, tstr)
+        lines += _fidelity(evaluation)
+    if tstr:
+        lines += _utility(tstr)
+    slowest = sorted(node_seconds.items(), key=lambda item: -item[1])[:4]
+    spent = ", ".join(f"{name} {value:.0f} s" for name, value in slowest)
+    lines += [f"Time              {seconds:.0f} s, most of it: {spent}"]
     lines += [f"See more          {see_more}", ""]
     return "\n".join(lines)
 
 
-def _fidelity(fd: dict[str, Any]) -> list[str]:
-    vae = next(name for name in fd if name.startswith("vae_"))
-    beta = vae.removeprefix("vae_beta_").replace("_", ".")
-    rows = {
-        "hvrt": f"the {fd['n']:,} synthetic images",
-        **FLOORS,
-        vae: f"a VAE with beta {beta}, its prior decoded",
-    }
-    head = (
-        f"Fidelity          Fréchet distance in the classifier's features to "
-        f"{fd['n_reference']:,} real test images (not FID):"
-    )
-    lines = [head] + [f"    {fd[name]:10.2f}    {text}" for name, text in rows.items()]
-    excess = fd["hvrt"] - fd["copy_floor"]
-    lines.append(f"    {excess:10.2f}    what the synthetic images have over the copy floor")
+def _verdict(evaluation: Mapping[str, Any], tstr: Mapping[str, Any] | None) -> list[str]:
+    title = "Verdict"
+    lines = []
+    for found in reach_verdict(evaluation, tstr).values():
+        lines.append(f"{title:18}{found['question']} {found['answer']}")
+        title = ""
+        lines += [
+            f"    {finding['grade']:>10}    {finding['sentence']}"
+            for finding in found["findings"]
+            if finding["grade"] == found["grade"] != "good"
+        ]
     return lines
 
 
-def _utility(tstr: dict[str, Any]) -> list[str]:
-    texts = {
-        "real_all": f"all {tstr['n_all']:,} real training images",
-        "real_equal_n": f"{tstr['n']:,} real training images",
-        "hvrt_conditional": f"{tstr['n']:,} synthetic images",
-        "random_decoded": "random latents decoded",
-    }
+def _fidelity(evaluation: Mapping[str, Any]) -> list[str]:
+    fd, n = evaluation["fd_classifier"], evaluation["n"]
+    vae = next(name for name in fd if name.startswith("vae_"))
     head = (
-        f"Utility           accuracy on {tstr['n_test']:,} real test images of a classifier "
-        f"trained on ({tstr['seeds']} seeds):"
+        f"Fidelity          Fréchet distance in the classifier's features to "
+        f"{n['test']:,} real test images (not FID):"
     )
-    lines = [head]
-    for name, row in tstr.items():
-        if isinstance(row, dict):
-            beta = name.removeprefix("vae_beta_").replace("_", ".")
-            text = texts.get(name, f"posteriors of a VAE with beta {beta}")
+    rows = [f"    {fd['hvrt']:10.2f}    the {n['hvrt']:,} synthetic images"]
+    rows += [f"    {fd[name]:10.2f}    {set_name(name)}" for name in (*FLOORS, vae)]
+    excess = fd["hvrt"] - fd["copy_floor"]
+    return [head, *rows, f"    {excess:10.2f}    what the synthetic images have over pure copies"]
+
+
+def _utility(tstr: Mapping[str, Any]) -> list[str]:
+    rows = tstr["rows"]
+    lines = [
+        f"Utility           accuracy on {tstr['n_test']:,} real test images of a classifier "
+        f"trained on ({rows[0]['seeds']} seeds):"
+    ]
+    texts = {
+        "real_all": "all {n:,} real training images",
+        "real_equal_n": "{n:,} real training images",
+        "hvrt_conditional": "{n:,} synthetic images",
+        "hvrt_equal_information": "{n:,} synthetic images of a generator that saw {n:,} real ones",
+        "real_and_hvrt": "{n:,} images, real and synthetic",
+        "few_shot_real": "{n:,} real training images",
+        "few_shot_real_and_hvrt": "these and synthetic images made from them, {n:,} in all",
+    }
+    for row in rows:
+        if row["row"] in texts:
+            text = texts[row["row"]].format(n=row["n"])
             lines.append(f"    {row['mean']:8.2f}% ± {row['std']:.2f}    {text}")
-    gap = tstr["real_equal_n"]["mean"] - tstr["hvrt_conditional"]["mean"]
-    side = "below" if gap >= 0 else "above"
-    lines.append(f"    Synthetic images are {abs(gap):.2f} points {side} as many real ones.")
     return lines

@@ -12,16 +12,19 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
 from hvrt_diffuser.autoencoders.network import Architecture
+from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
 from hvrt_diffuser.datasets import check_latents_table
 from hvrt_diffuser.datasets.latents import latents_to_table, table_to_latents
 from hvrt_diffuser.datasets.sources import ImageSplits
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.judge import Predictions
+from hvrt_diffuser.judge.rows import all_images, both, copied, decoded, equal_n, even_labels
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
-from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.data_ingest.nodes import split_images
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.nodes import evaluate
@@ -32,9 +35,12 @@ from hvrt_diffuser.pipelines.hvrt_fitting.nodes import describe_partition, fit, 
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.nodes import encode
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
-from hvrt_diffuser.pipelines.tstr.nodes import plot_tstr, train_synthetic_test_real
+from hvrt_diffuser.pipelines.tstr.nodes import (
+    plot_tstr,
+    tabulate_tstr,
+    train_synthetic_test_real,
+)
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
-from hvrt_diffuser.pipelines.tstr.rows import all_images, decoded, equal_n, even_labels
 from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
 
 CPU = torch.device("cpu")
@@ -381,6 +387,9 @@ class TestEvaluate:
         options = EvaluationOptions.model_validate(
             {
                 "device": None,
+                "extractors": ["classifier", "encoder"],
+                "inception_weights": None,
+                "inception_download": False,
                 "judge": {
                     **CLASSIFIER,
                     "shift": 0,
@@ -391,7 +400,7 @@ class TestEvaluate:
             }
         )
 
-        def run(synthetic: LabelledImages) -> dict[str, Any]:
+        def run(synthetic: LabelledImages, class_id: int | None = None) -> dict[str, Any]:
             return evaluate(
                 synthetic,
                 train,
@@ -403,6 +412,9 @@ class TestEvaluate:
                 vae,
                 BaselineOptions(beta=1.0),
                 judge,
+                GenerationOptions(
+                    n=1, class_id=class_id, seed=None, precision="float32", device=None
+                ),
                 options,
                 0,
                 "cpu",
@@ -421,6 +433,7 @@ class TestEvaluate:
             "copy_floor": 500,
         }
         assert found["classes"] == list(NAMES)
+        assert found["missing_classes"] == []
         for name in ("hvrt", "vae_beta_1", "train_floor", "reconstruction_floor", "copy_floor"):
             assert found["fd_classifier"][name] >= 0
 
@@ -428,8 +441,9 @@ class TestEvaluate:
         self, measure: Any, train: LabelledImages
     ) -> None:
         ones = train[(train.labels == 1).nonzero()[:, 0]]
-        found = measure(ones)
+        found = measure(ones, 1)
         assert found["classes"] == ["dog"]
+        assert found["missing_classes"] == []
         assert found["n"]["hvrt"] == found["n"]["train_floor"] == found["n"]["copy_floor"] == 300
         assert found["n"]["test"] == found["n"]["reconstruction_floor"] == 150
 
@@ -437,11 +451,23 @@ class TestEvaluate:
         self, measure: Any, train: LabelledImages
     ) -> None:
         """Its training images, called synthetic, are the training floor itself."""
-        found = measure(train[(train.labels == 1).nonzero()[:, 0]])["fd_classifier"]
+        found = measure(train[(train.labels == 1).nonzero()[:, 0]], 1)["fd_classifier"]
         assert found["hvrt"] == pytest.approx(found["train_floor"], rel=1e-6, abs=1e-6)
         foreign = train[(train.labels == 2).nonzero()[:, 0]]
         disguised = replace(foreign, labels=torch.ones(len(foreign), dtype=torch.int64))
-        assert measure(disguised)["fd_classifier"]["hvrt"] > found["hvrt"]
+        assert measure(disguised, 1)["fd_classifier"]["hvrt"] > found["hvrt"]
+
+    def test_a_class_that_is_missing_is_named(self, measure: Any, train: LabelledImages) -> None:
+        found = measure(train[(train.labels != 1).nonzero()[:, 0]])
+        assert found["missing_classes"] == ["dog"]
+        assert found["n"]["test"] == 450
+        assert found["per_class"]["dog"]["hvrt"] == {"n": 0, "agreement": None}
+
+    def test_a_class_that_was_not_asked_for_is_refused(
+        self, measure: Any, train: LabelledImages
+    ) -> None:
+        with pytest.raises(InputError, match=r"other classes than were asked for, such as"):
+            measure(train, 1)
 
     def test_too_few_images_are_refused(self, measure: Any, train: LabelledImages) -> None:
         with pytest.raises(InputError, match=r"60 images .* at least 65"):
@@ -497,45 +523,165 @@ class TestRows:
         assert torch.equal(row(0)[0], images)
         assert not torch.equal(row(1)[0], images)
 
+    def test_copied_are_training_images_through_the_autoencoder(
+        self, autoencoder: Autoencoder, train: LabelledImages
+    ) -> None:
+        images, labels = copied(autoencoder, train, 31, CPU)(0)
+        assert count(labels) == [11, 10, 10]
+        latents, _ = encode_images(autoencoder, train.images, CPU)
+        known = {
+            (tuple(image.flatten().tolist()), int(c))
+            for image, c in zip(
+                decode_latents(autoencoder, latents, CPU), train.labels, strict=True
+            )
+        }
+        assert {
+            (tuple(image.flatten().tolist()), int(c))
+            for image, c in zip(images, labels, strict=True)
+        } <= known
+
+    def test_both_are_one_after_the_other(self, train: LabelledImages) -> None:
+        images, labels = both(equal_n(train, 30), all_images(train))(0)
+        assert torch.equal(images[:30], equal_n(train, 30)(0)[0])
+        assert torch.equal(images[30:], train.images)
+        assert torch.equal(labels[30:], train.labels)
+
+
+TRAINING = AETrainingOptions(
+    latent_dim=LATENT_DIM,
+    width=4,
+    depth=2,
+    beta=0.0,
+    likelihood="auto",
+    epochs=1,
+    batch_size=8,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    schedule="one_cycle",
+    ema_decay=None,
+    validation_fraction=0.0,
+    patience=None,
+    precision="float32",
+    device=None,
+)
+
 
 class TestTSTR:
+    OPTIONS = TSTROptions(
+        n=(30, 120),
+        seeds=2,
+        few_shot=10,
+        classifier=ClassifierOptions.model_validate(CLASSIFIER),
+        device=None,
+    )
+    VAE = BaselineOptions(beta=0.05)
+
     @pytest.fixture(scope="class")
-    def metrics(
+    def run(
         self,
         train: LabelledImages,
         test: LabelledImages,
         autoencoder: Autoencoder,
         sampler: SmoothedBootstrap,
         vae: Autoencoder,
-    ) -> dict[str, Any]:
-        options = TSTROptions(
-            n=30, seeds=2, classifier=ClassifierOptions.model_validate(CLASSIFIER), device=None
-        )
-        models = (autoencoder, sampler, vae, BaselineOptions(beta=0.05))
-        return train_synthetic_test_real(train, test, *models, options, 0, "cpu")
+    ) -> Any:
+        models = (autoencoder, sampler, vae, self.VAE)
+
+        def train_all(checkpoint: Checkpoint, options: TSTROptions = self.OPTIONS) -> Predictions:
+            return train_synthetic_test_real(
+                train, test, *models, TRAINING, FITTING, options, 0, "cpu", checkpoint
+            )
+
+        return train_all
+
+    @pytest.fixture(scope="class")
+    def predictions(self, run: Any, tmp_path_factory: pytest.TempPathFactory) -> Predictions:
+        return run(Checkpoint(tmp_path_factory.mktemp("tstr") / "checkpoint.safetensors"))
+
+    @pytest.fixture(scope="class")
+    def metrics(self, predictions: Predictions, train: LabelledImages) -> dict[str, Any]:
+        return tabulate_tstr(predictions, train, self.VAE, self.OPTIONS)[0]
 
     def test_has_every_row_with_every_repetition(self, metrics: dict[str, Any]) -> None:
-        rows = {name: row for name, row in metrics.items() if isinstance(row, dict)}
-        assert set(rows) == {
-            "real_all",
-            "real_equal_n",
-            "hvrt_conditional",
-            "vae_beta_0_05",
-            "random_decoded",
-        }
-        for row in rows.values():
-            assert len(row["accuracies"]) == 2
+        found = [(row["row"], row["n"]) for row in metrics["rows"]]
+        assert found == [
+            ("real_all", 120),
+            ("real_equal_n", 30),
+            ("hvrt_conditional", 30),
+            ("hvrt_equal_information", 30),
+            ("vae_beta_0_05", 30),
+            ("random_decoded", 30),
+            ("copied", 30),
+            ("real_and_hvrt", 60),
+            ("hvrt_conditional", 120),
+            ("vae_beta_0_05", 120),
+            ("random_decoded", 120),
+            ("copied", 120),
+            ("real_and_hvrt", 240),
+            ("few_shot_real", 30),
+            ("few_shot_real_and_hvrt", 150),
+        ]
+        for row in metrics["rows"]:
+            assert len(row["accuracies"]) == row["seeds"] == 2
             assert all(0 <= accuracy <= 100 for accuracy in row["accuracies"])
             assert row["mean"] == pytest.approx(np.mean(row["accuracies"]))
             assert row["std"] == pytest.approx(np.std(row["accuracies"], ddof=1))
+            assert set(row["per_class"]) == set(NAMES)
 
-    def test_says_its_sizes(self, metrics: dict[str, Any]) -> None:
-        sizes = {name: metrics[name] for name in ("n", "n_all", "n_test", "seeds", "steps")}
-        assert sizes == {"n": 30, "n_all": 120, "n_test": 30, "seeds": 2, "steps": 3}
+    def test_rows_are_compared_with_as_many_real_images(self, metrics: dict[str, Any]) -> None:
+        against = {(row["row"], row["n"]): row["against"] for row in metrics["rows"]}
+        assert against["hvrt_conditional", 30] == ["real_equal_n", 30]
+        assert against["hvrt_conditional", 120] == ["real_all", 120]
+        assert against["real_and_hvrt", 60] == ["real_equal_n", 30]
+        assert against["few_shot_real_and_hvrt", 150] == ["few_shot_real", 30]
+        for row in metrics["rows"]:
+            assert (row["mcnemar_p"] is None) == (row["against"] is None)
+            assert row["mcnemar_p"] is None or 0 <= row["mcnemar_p"] <= 1
+
+    def test_has_the_reverse_for_each_number_of_images(self, metrics: dict[str, Any]) -> None:
+        assert [(row["n"], row["seeds"]) for row in metrics["trts"]] == [(30, 2), (120, 2)]
+
+    def test_confusion_counts_every_test_image_in_every_repetition(
+        self, metrics: dict[str, Any], test: LabelledImages
+    ) -> None:
+        for table in metrics["confusion"]:
+            counts = np.array(table["counts"])
+            assert counts.sum(1).tolist() == [2 * m for m in count(test.labels)]
+
+    def test_goes_on_where_it_was_cut_off(
+        self, run: Any, predictions: Predictions, tmp_path: Any, monkeypatch: Any
+    ) -> None:
+        checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
+        write, written = Checkpoint.write, 0
+
+        def die_after_three(*arguments: Any) -> None:
+            nonlocal written
+            write(*arguments)
+            written += 1
+            if written == 3:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Checkpoint, "write", die_after_three)
+        with pytest.raises(KeyboardInterrupt):
+            run(checkpoint)
+        assert checkpoint.path.exists()
+        monkeypatch.setattr(Checkpoint, "write", write)
+        resumed = run(checkpoint)
+        assert resumed.reverse == predictions.reverse
+        assert resumed.tested.keys() == predictions.tested.keys()
+        for key, found in resumed.tested.items():
+            assert torch.equal(found, predictions.tested[key]), key
+
+    def test_refuses_to_go_on_with_other_options(self, run: Any, tmp_path: Any) -> None:
+        checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
+        few = self.OPTIONS.model_copy(update={"n": (30,), "few_shot": None})
+        run(checkpoint, few)
+        with pytest.raises(InputError, match="is from a training with tstr"):
+            run(checkpoint, few.model_copy(update={"seeds": 3}))
 
     def test_is_drawn(self, metrics: dict[str, Any]) -> None:
         drawn = plot_tstr(metrics)
-        assert len(drawn.axes[0].get_yticklabels()) == 5
+        assert len(drawn.axes[0].get_yticklabels()) == len(metrics["rows"])
 
 
 @pytest.mark.parametrize("kl", [0.0, 2.5])

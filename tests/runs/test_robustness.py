@@ -156,9 +156,10 @@ STUMPS = {
     "synthetic_images": ("07_model_output", "synthetic_images.parquet", "evaluate"),
     "latents_train": ("04_feature", "latents_train.parquet", "hvrt_fitting"),
     "partition_table": ("08_reporting", "partition_table.parquet", "plot_partition"),
-    "tstr_metrics": ("08_reporting", "tstr.json", "plot_tstr"),
+    "evaluation_metrics": ("08_reporting", "evaluation.json", "report"),
+    "tstr_predictions": ("07_model_output", "tstr_predictions.safetensors", "tabulate_tstr"),
 }
-NODES = {"evaluate", "plot_partition", "plot_tstr"}
+NODES = {"evaluate", "plot_partition", "tabulate_tstr"}
 
 
 @pytest.mark.parametrize("left", ["nothing", "half", "all but a byte", "no file"])

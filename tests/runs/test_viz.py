@@ -35,6 +35,12 @@ PREVIEWED = {
     "evaluation_metrics",
     "tstr_metrics",
     "tstr_plot",
+    "report_metrics",
+    "synthetic_grid",
+    "nearest_images",
+    "frontier_plot",
+    "fd_plot",
+    "marginals_plot",
 }
 
 
@@ -117,6 +123,8 @@ class TestServer:
             "generation",
             "evaluation",
             "tstr",
+            "report",
+            "export",
         }
 
     def test_orders_the_layers(self, graph: dict[str, Any]) -> None:
@@ -124,7 +132,7 @@ class TestServer:
         used = {node["layer"] for node in graph["nodes"] if node.get("layer")}
         assert set(graph["layers"]) == used
         assert graph["layers"].index("primary") < graph["layers"].index("model_output")
-        assert graph["layers"][-1] == "reporting"
+        assert graph["layers"][-2:] == ["reporting", "export"]
 
     def test_every_file_has_a_layer(self, graph: dict[str, Any]) -> None:
         without = {n["name"] for n in graph["nodes"] if n["type"] == "data" and not n["layer"]}

@@ -16,6 +16,8 @@ import torch
 from hvrt_diffuser.benchmarks.material import Material
 from hvrt_diffuser.benchmarks.timing import Entry, side_by_side, timed
 from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.machine import memory as memory_in_use
+from hvrt_diffuser.machine import reset_peak
 from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrap, load_sampler
 
 __all__ = ["memory", "speed"]
@@ -91,12 +93,6 @@ def _peak(whose: str, strategy: str, path: str) -> float:
     return float(json.loads(done.stdout)["megabytes"])
 
 
-def _status(field: str) -> int:
-    """Bytes that Linux tells of this process: ``VmRSS`` now, ``VmHWM`` at most so far."""
-    text = Path("/proc/self/status").read_text()
-    return 1024 * int(text.split(f"{field}:")[1].split()[0])
-
-
 def _measure(whose: str, strategy: str, path: str) -> float:
     """The peak of a million draws, in MB above what was there before them."""
     if whose == "ours":
@@ -108,12 +104,14 @@ def _measure(whose: str, strategy: str, path: str) -> float:
         model = hvrt.FastHVRT(min_samples_leaf=5).fit(rows.double().numpy())
         draw = partial(model.expand, generation_strategy=strategy)
     draw(1000)  # what is loaded at the first call counts for no one
-    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
-    before = _status("VmRSS")
+    reset_peak()
+    before = memory_in_use()
     kept = draw(MILLION)
-    peak = _status("VmHWM")
+    after = memory_in_use()
     del kept
-    return (peak - before) / 1e6
+    if before is None or after is None:
+        raise OSError("this system does not tell the memory of a process, expected Linux")
+    return after[1] - before[0]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from hvrt_diffuser.seeding import derive_seed, generator
 __all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
 
 BATCH_SIZE = 500  # in evaluation
+_BORROWED = Lock()  # held while torch's global generator is borrowed
 
 
 class ClassifierOptions(BaseModel):
@@ -171,7 +173,7 @@ class _Training:
         self.images, self.labels = images.to(device), labels.to(device)
         c, h, w = images.shape[1:]
         # torch's initialisers draw from the global generator: borrow it, and give it back.
-        with torch.random.fork_rng(devices=[]):
+        with _BORROWED, torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "classifier", "weights"))
             self.model = Classifier((c, h, w), n_classes, options.width).to(device)
         self.optimiser = torch.optim.AdamW(

@@ -12,11 +12,12 @@ import pyarrow.parquet
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import ParquetDataset
+from kedro_datasets.text import TextDataset
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import whole_file
 
-__all__ = ["FigureDataset", "MetricsDataset", "TableDataset"]
+__all__ = ["FigureDataset", "MetricsDataset", "TableDataset", "TextFileDataset"]
 
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
@@ -77,8 +78,21 @@ class FigureDataset(_WholeFile, MatplotlibDataset):
             return False
 
 
+class TextFileDataset(_WholeFile, TextDataset):
+    """A text, such as a page."""
+
+
 class MetricsDataset(_WholeFile, JSONDataset):
-    """Finite numbers, texts and lists of them as JSON."""
+    """Finite numbers, texts and lists of them as JSON.
+
+    Args:
+        optional: load None where there is no file, for nodes that can do without.
+        arguments: of ``kedro_datasets.json.JSONDataset``.
+    """
+
+    def __init__(self, *, optional: bool = False, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._optional = optional
 
     def save(self, data: dict[str, Any]) -> None:
         """Write the metrics, whole or not at all.
@@ -96,11 +110,13 @@ class MetricsDataset(_WholeFile, JSONDataset):
         super().save(data)
 
     def load(self) -> Any:
-        """Read the metrics.
+        """Read the metrics; None where there are none and they are optional.
 
         Raises:
             InputError: the file is missing or cut short.
         """
+        if self._optional and not Path(str(self._filepath)).exists():
+            return None
         try:
             return JSONDataset.load.__wrapped__(self)
         except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from kedro.io import AbstractDataset
 from PIL import Image
 from torch import Tensor
 
+from hvrt_diffuser.datasets.encoding import write_parquet
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import whole_file
 from hvrt_diffuser.images import LabelledImages
@@ -54,16 +55,8 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages]):
 
     def save(self, data: ImageStream) -> None:
         """Write the images, whole or not at all; in memory is one batch."""
-        schema = _schema(data.class_names)
-        n = 0
-        with whole_file(self._filepath) as temporary, pq.ParquetWriter(temporary, schema) as file:
-            for images, labels in data:
-                rows = [
-                    {"bytes": _png(image), "path": f"{n + i:08d}.png"}
-                    for i, image in enumerate(images)
-                ]
-                n += len(rows)
-                file.write_table(pa.table({"image": rows, "label": labels.numpy()}, schema=schema))
+        with whole_file(self._filepath) as temporary:
+            write_parquet(temporary, data, data.class_names)
 
     def load(self) -> LabelledImages:
         """Read all images.
@@ -94,28 +87,6 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
-
-
-def _schema(class_names: tuple[str, ...]) -> pa.Schema:
-    features = {
-        "image": {"_type": "Image"},
-        "label": {"names": list(class_names), "_type": "ClassLabel"},
-    }
-    return pa.schema(
-        [
-            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            ("label", pa.int64()),
-        ],
-        metadata={"huggingface": json.dumps({"info": {"features": features}})},
-    )
-
-
-def _png(image: Tensor) -> bytes:
-    """Encode uint8 (c, h, w)."""
-    array = image.permute(1, 2, 0).numpy()  # (h, w, c)
-    file = io.BytesIO()
-    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(file, format="PNG")
-    return file.getvalue()
 
 
 def _pixels(png: bytes) -> Tensor:

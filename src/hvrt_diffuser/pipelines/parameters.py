@@ -13,6 +13,7 @@ from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
+from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
@@ -25,8 +26,7 @@ __all__ = ["Parameters", "check_devices", "check_parameters"]
 class Parameters(Options):
     """Everything that a configuration or ``--params`` may set."""
 
-    run_name: str | None = Field(
-        None,
+    run_name: str = Field(
         pattern=r"^[\w.-]+$",
         description="the folder of the run's files; by --params, else from globals.yml",
     )
@@ -41,6 +41,7 @@ class Parameters(Options):
     generation: GenerationOptions
     evaluation: EvaluationOptions
     tstr: TSTROptions
+    export: ExportOptions
 
 
 def check_parameters(raw: Mapping[str, Any]) -> Parameters:

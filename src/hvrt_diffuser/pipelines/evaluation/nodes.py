@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import Classifier, classify, train_judge
 from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.judge import (
+    Extractor,
+    classifier_features,
+    encoder_features,
+    gather,
+    inception_features,
+    measure,
+    pixels,
+)
 from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
-from hvrt_diffuser.pipelines.evaluation.evidence import gather
-from hvrt_diffuser.pipelines.evaluation.measures import MEASURES
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
+from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.samplers import SmoothedBootstrap
 
 __all__ = ["evaluate", "train_classifier_judge"]
@@ -45,6 +54,7 @@ def evaluate(
     vae: Autoencoder,
     vae_options: BaselineOptions,
     classifier: Classifier,
+    generation: GenerationOptions,
     options: EvaluationOptions,
     seed: int,
     device: str,
@@ -59,16 +69,35 @@ def evaluate(
         autoencoder,
         (vae_options.name, vae),
         classifier,
+        _extractors(classifier, autoencoder, options, where),
+        class_id=generation.class_id,
         seed=seed,
         device=where,
     )
     _, probabilities = classify(classifier, images_test.images, where)
     correct = probabilities.argmax(1) == images_test.labels
     return {
-        "n": {name: len(features) for name, features in evidence.features.items()},
-        "classes": [synthetic_images.class_names[i] for i in synthetic_images.labels.unique()],
+        "origin": latent_sampler.origin,
+        "images": fingerprint(synthetic_images),
         "leaves_unconditional": latent_sampler.overall.n_leaves,
         "leaves_per_class": latent_sampler.per_class.n_leaves,
         "judge_accuracy": 100 * correct.double().mean().item(),
-        **{name: measure(evidence) for name, measure in MEASURES.items()},
+        **measure(evidence),
     }
+
+
+def _extractors(
+    classifier: Classifier,
+    autoencoder: Autoencoder,
+    options: EvaluationOptions,
+    device: torch.device,
+) -> dict[str, Extractor]:
+    makers = {
+        "classifier": lambda: classifier_features(classifier, device),
+        "encoder": lambda: encoder_features(autoencoder, device),
+        "pixels": lambda: pixels,
+        "inception": lambda: inception_features(
+            options.inception_weights, device, download=options.inception_download
+        ),
+    }
+    return {name: makers[name]() for name in options.extractors}

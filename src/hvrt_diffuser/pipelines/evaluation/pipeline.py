@@ -34,6 +34,7 @@ def create_pipeline() -> Pipeline:
                     "standard_vae",
                     "params:standard_vae",
                     "classifier",
+                    "params:generation",
                     *settings,
                 ],
                 "evaluation_metrics",

@@ -13,6 +13,13 @@ __all__ = ["TSTROptions"]
 class TSTROptions(DeviceOptions):
     """How classifiers are trained on synthetic images and tested on real ones."""
 
-    n: int = Field(ge=1, description="training images of each row but real_all, even by class")
+    n: tuple[int, ...] = Field(
+        min_length=1, description="training images of a row, even by class; one table for each"
+    )
     seeds: int = Field(ge=2, description="repetitions, each with draws and weights of its own")
+    few_shot: int | None = Field(
+        ge=1,
+        description="real images of each class in the rows of someone who has no more; null leaves "
+        "these rows out",
+    )
     classifier: ClassifierOptions = Field(description="the same for every row")

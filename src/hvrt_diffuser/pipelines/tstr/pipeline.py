@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from hvrt_diffuser.pipelines.tstr.nodes import plot_tstr, train_synthetic_test_real
+from hvrt_diffuser.pipelines.tstr.nodes import tabulate_tstr, train_synthetic_test_real
 
 __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From images and models to ``tstr_metrics``."""
+    """From images and models to ``tstr_predictions``, ``tstr_metrics`` and a picture."""
     return pipeline(
         [
             node(
@@ -22,14 +22,22 @@ def create_pipeline() -> Pipeline:
                     "latent_sampler",
                     "low_beta_vae",
                     "params:low_beta_vae",
+                    "params:ae_training",
+                    "params:hvrt_fitting",
                     "params:tstr",
                     "params:seed",
                     "params:device",
+                    "tstr_checkpoint",
                 ],
-                "tstr_metrics",
+                "tstr_predictions",
                 name="train_synthetic_test_real",
                 tags="gpu",
             ),
-            node(plot_tstr, "tstr_metrics", "tstr_plot", name="plot_tstr"),
+            node(
+                tabulate_tstr,
+                ["tstr_predictions", "images_train", "params:low_beta_vae", "params:tstr"],
+                ["tstr_metrics", "tstr_plot"],
+                name="tabulate_tstr",
+            ),
         ]
     )

@@ -1,0 +1,152 @@
+"""The training sets that TSTR compares, each drawn anew for a repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import (
+    Autoencoder,
+    TrainingOptions,
+    decode_latents,
+    encode_images,
+    train_autoencoder,
+)
+from hvrt_diffuser.diffuser import HVRTDiffuser
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler, SmoothedBootstrap
+from hvrt_diffuser.seeding import generator
+
+__all__ = [
+    "Row",
+    "all_images",
+    "both",
+    "copied",
+    "decoded",
+    "equal_n",
+    "even_labels",
+    "fit_on_few",
+    "fixed",
+]
+
+Row = Callable[[int], tuple[Tensor, Tensor]]
+"""From a seed to training images uint8 (n, c, h, w) and labels int64 (n,)."""
+
+
+def even_labels(n: int, n_classes: int) -> Tensor:
+    """As many labels as asked for, as even as they can be; int64 (n,)."""
+    return torch.arange(n) % n_classes
+
+
+def fixed(images: Tensor, labels: Tensor) -> Row:
+    """The same images for every seed."""
+    return lambda seed: (images, labels)
+
+
+def all_images(train: LabelledImages) -> Row:
+    """All real training images."""
+    return fixed(train.images, train.labels)
+
+
+def equal_n(train: LabelledImages, n: int) -> Row:
+    """Of the real training images n, even by class, without repetition.
+
+    Raises:
+        InputError: a class has too few.
+    """
+    wanted = torch.bincount(even_labels(n, len(train.class_names)))
+    counts = torch.bincount(train.labels, minlength=len(wanted))
+    if (counts < wanted).any():
+        short = int((counts < wanted).nonzero()[0])
+        raise InputError(
+            f"class {train.class_names[short]} has {int(counts[short])} training images, expected "
+            f"{int(wanted[short])} for {n} images that are even by class: set tstr.n to at most "
+            f"{int(counts.min()) * len(wanted)}, or to all {len(train)}"
+        )
+
+    def row(seed: int) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(train), generator=generator(seed, "tstr", "equal_n"))
+        labels = train.labels[order]
+        rows = torch.cat([order[labels == c][:m] for c, m in enumerate(wanted.tolist())])
+        return train.images[rows], train.labels[rows]
+
+    return row
+
+
+def decoded(autoencoder: Autoencoder, sampler: LatentSampler, n: int, device: torch.device) -> Row:
+    """Images decoded from a sampler's latents, even by class."""
+    diffuser = HVRTDiffuser(autoencoder, sampler, device)
+    labels = even_labels(n, sampler.n_classes)
+
+    def row(seed: int) -> tuple[Tensor, Tensor]:
+        batches = list(diffuser.stream(n, labels, seed=seed))
+        return torch.cat([images for images, _ in batches]), labels
+
+    return row
+
+
+def copied(autoencoder: Autoencoder, train: LabelledImages, n: int, device: torch.device) -> Row:
+    """Training images through the autoencoder, drawn with replacement, even by class."""
+    rows_of = [(train.labels == c).nonzero()[:, 0] for c in range(len(train.class_names))]
+    labels = even_labels(n, len(rows_of))
+
+    def row(seed: int) -> tuple[Tensor, Tensor]:
+        source = generator(seed, "tstr", "copied")
+        rows = torch.empty(n, dtype=torch.long)
+        for c, own in enumerate(rows_of):
+            wanted = labels == c
+            drawn = torch.randint(len(own), (int(wanted.sum()),), generator=source)
+            rows[wanted] = own[drawn]
+        latents, _ = encode_images(autoencoder, train.images[rows], device)
+        return decode_latents(autoencoder, latents, device), labels
+
+    return row
+
+
+def both(first: Row, second: Row) -> Row:
+    """The images of two rows together."""
+
+    def row(seed: int) -> tuple[Tensor, Tensor]:
+        (a, b), (labels_a, labels_b) = zip(first(seed), second(seed), strict=True)
+        return torch.cat([a, b]), torch.cat([labels_a, labels_b])
+
+    return row
+
+
+def fit_on_few(
+    images: Tensor,
+    labels: Tensor,
+    n_all: int,
+    training: TrainingOptions,
+    estimator: HVRTEstimator,
+    *,
+    seed: int,
+    device: torch.device,
+) -> tuple[Autoencoder, SmoothedBootstrap]:
+    """An autoencoder and a sampler that have seen these images alone.
+
+    The autoencoder takes as many optimiser steps as on ``n_all`` images: more epochs. A batch is at
+    most half of the images.
+
+    Args:
+        images: uint8 (n, c, h, w).
+        labels: int64 (n,).
+        n_all: how many images ``training.epochs`` is meant for.
+        training: of the autoencoder.
+        estimator: of the sampler.
+        seed: of both.
+        device: where to train.
+
+    Raises:
+        InputError: too few images to train or to fit on.
+    """
+    batch_size = min(training.batch_size, len(images) // 2)
+    per_image = training.epochs * batch_size / training.batch_size
+    epochs = max(1, round(per_image * n_all / len(images)))
+    training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
+    autoencoder, _ = train_autoencoder(images, training, seed=seed, device=device)
+    latents, _ = encode_images(autoencoder, images, device)
+    return autoencoder, estimator.fit(latents, labels, seed=seed)

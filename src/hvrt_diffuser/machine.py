@@ -1,0 +1,40 @@
+"""What a run ran on, and how much memory it took."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+__all__ = ["describe_machine", "memory", "reset_peak"]
+
+PACKAGES = ("hvrt_diffuser", "torch", "hvrt", "kedro", "numpy", "scikit-learn")
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, system and versions, as JSON."""
+    return {
+        "processor": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def reset_peak() -> None:
+    """Let the peak of the memory start from what is held now, where the system can (Linux)."""
+    if CLEAR.exists():
+        CLEAR.write_text(RESET_PEAK)
+
+
+def memory() -> tuple[float, float] | None:
+    """MB held now, and at most since :func:`reset_peak`; None where the system does not tell."""
+    if not STATUS.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
+    now, peak = (int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
+    return now, peak

@@ -1,0 +1,57 @@
+"""Nodes of ``export``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hvrt_diffuser.card import CardFacts, dataset_card
+from hvrt_diffuser.datasets import Export
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.pipelines.export.parameters import ExportOptions
+from hvrt_diffuser.report import set_name
+
+__all__ = ["export"]
+
+
+def export(
+    synthetic_images: LabelledImages, report_metrics: dict[str, Any], options: ExportOptions
+) -> Export:
+    """The synthetic images with a card that says what they are, and whether to trust them."""
+    evaluation = report_metrics["evaluation"]
+    if evaluation["images"] != fingerprint(synthetic_images):
+        raise InputError(
+            "the report is of other images than those that are there, expected one of these: run "
+            "evaluation and report again"
+        )
+    names = synthetic_images.class_names
+    counts = torch.bincount(synthetic_images.labels, minlength=len(names)).tolist()
+    verdicts = report_metrics["verdict"].values()
+    machine, parameters = report_metrics["machine"], report_metrics["parameters"]
+    made = report_metrics["stages"].get("generate_images", {})
+    fd = evaluation["fd_classifier"]
+    facts = CardFacts(
+        title=f"Synthetic images: {report_metrics['run_name']}",
+        form=options.form,
+        classes=list(zip(names, counts, strict=True)),
+        shape=synthetic_images.shape,
+        source=report_metrics["dataset"]["source"],
+        n_training=report_metrics["dataset"]["n_train"],
+        autoencoder=f"convolutional, {parameters['ae_training.latent_dim']} latent dimensions",
+        sampler=f"{parameters['hvrt_fitting.partitioner']}, {parameters['hvrt_fitting.strategy']}",
+        seed=report_metrics["seed"],
+        versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
+        command=made.get("command", "# not recorded"),
+        verdict=[
+            f"{found['question']} {found['answer']} "
+            + " ".join(finding["sentence"] for finding in found["findings"])
+            for found in verdicts
+        ],
+        evidence=[
+            ["Fréchet distance to test images, classifier's features (not FID)", ""],
+            *([set_name(name), f"{value:.2f}"] for name, value in fd.items()),
+        ],
+    )
+    return Export(synthetic_images, options.form, dataset_card(facts))

@@ -1,0 +1,153 @@
+"""Which rows TSTR has, and which real row each is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+
+import torch
+
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.judge import Task
+from hvrt_diffuser.judge.rows import (
+    Row,
+    all_images,
+    both,
+    copied,
+    decoded,
+    equal_n,
+    fit_on_few,
+    fixed,
+)
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
+from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
+from hvrt_diffuser.seeding import derive_seed
+
+__all__ = ["compared_with", "list_tasks"]
+
+Key = tuple[str, int]
+
+
+def compared_with(vae: str, train: LabelledImages, options: TSTROptions) -> dict[Key, Key | None]:
+    """By row and number of images, the real row that it is compared with; None for a real one.
+
+    Args:
+        vae: name of the VAE's rows.
+        train: real training images.
+        options: of the stage.
+    """
+    everything = len(train)
+    rows: dict[Key, Key | None] = {("real_all", everything): None}
+    for n in options.n:
+        real = _real(n, everything)
+        rows[real] = None
+        rows["hvrt_conditional", n] = real
+        if n < everything:
+            rows["hvrt_equal_information", n] = real
+        rows |= dict.fromkeys([(name, n) for name in (vae, "random_decoded", "copied")], real)
+        rows[_augmented(n, everything)] = real
+    if options.few_shot:
+        few = options.few_shot * len(train.class_names)
+        rows["few_shot_real", few] = None
+        rows["few_shot_real_and_hvrt", few + max(options.n)] = ("few_shot_real", few)
+    return rows
+
+
+def list_tasks(
+    train: LabelledImages,
+    autoencoder: Autoencoder,
+    sampler: SmoothedBootstrap,
+    vae: tuple[str, Autoencoder, SmoothedBootstrap],
+    training: AETrainingOptions,
+    estimator: HVRTFittingOptions,
+    options: TSTROptions,
+    *,
+    seed: int,
+    device: torch.device,
+) -> list[Task]:
+    """Every row, and how its images are made.
+
+    ``hvrt_conditional`` is drawn by a generator that saw all training images;
+    ``hvrt_equal_information`` by one that saw as many real ones as the row that it is compared
+    with, and so are the synthetic images of ``few_shot_real_and_hvrt``.
+
+    Args:
+        train: real training images.
+        autoencoder: trained on all of them.
+        sampler: fitted on all of them.
+        vae: name, network and posteriors of a VAE.
+        training: of the autoencoders of generators that saw fewer images.
+        estimator: of their samplers.
+        options: of the stage.
+        seed: of the images that those generators see, and of their training.
+        device: where to compute.
+
+    Raises:
+        InputError: a class has too few images for a row.
+    """
+    everything = len(train)
+    prior = StandardNormal(autoencoder.architecture.latent_dim, sampler.counts)
+    vae_name, vae_model, posterior = vae
+
+    @cache
+    def saw_only(n: int) -> tuple[Autoencoder, SmoothedBootstrap]:
+        """What was trained and fitted on the n images that ``equal_n`` draws for the seed."""
+        own_seed = derive_seed(seed, "tstr", "few", n)
+        few, labels = equal_n(train, n)(seed)
+        return fit_on_few(
+            few, labels, everything, training, estimator, seed=own_seed, device=device
+        )
+
+    prepare: dict[Key, Callable[[], Row]] = {}
+    reverse: dict[Key, Row] = {}
+    for n in options.n:
+        real = equal_n(train, n) if n < everything else all_images(train)
+        synthetic = decoded(autoencoder, sampler, n, device)
+        rows: dict[Key, Row] = {
+            _real(n, everything): real,
+            ("hvrt_conditional", n): synthetic,
+            (vae_name, n): decoded(vae_model, posterior, n, device),
+            ("random_decoded", n): decoded(autoencoder, prior, n, device),
+            ("copied", n): copied(autoencoder, train, n, device),
+            _augmented(n, everything): both(real, synthetic),
+        }
+        prepare |= {key: partial(_ready, row) for key, row in rows.items()}
+        prepare["hvrt_equal_information", n] = partial(_of_generator, saw_only, n, n, device)
+        reverse[_real(n, everything)] = synthetic
+    prepare["real_all", everything] = partial(_ready, all_images(train))
+    if options.few_shot:
+        few, most = options.few_shot * len(train.class_names), max(options.n)
+        shots = fixed(*equal_n(train, few)(seed))
+        prepare["few_shot_real", few] = partial(_ready, shots)
+        prepare["few_shot_real_and_hvrt", few + most] = lambda: both(
+            shots, _of_generator(saw_only, few, most, device)
+        )
+    return [
+        Task(*key, prepare[key], real, reverse.get(key))
+        for key, real in compared_with(vae_name, train, options).items()
+    ]
+
+
+def _real(n: int, everything: int) -> Key:
+    """The real row of as many images, or of all where there are no more."""
+    return ("real_equal_n", n) if n < everything else ("real_all", everything)
+
+
+def _augmented(n: int, everything: int) -> Key:
+    return "real_and_hvrt", min(n, everything) + n
+
+
+def _ready(row: Row) -> Row:
+    return row
+
+
+def _of_generator(
+    saw_only: Callable[[int], tuple[Autoencoder, SmoothedBootstrap]],
+    n_real: int,
+    n: int,
+    device: torch.device,
+) -> Row:
+    return decoded(*saw_only(n_real), n, device)

@@ -1,0 +1,129 @@
+"""The report as JSON: what was measured, the verdict on it, and what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.judge import BOUNDS, SYNTHETIC, TEST, reach_verdict
+
+__all__ = ["compose"]
+
+NOT_MEASURES = {"origin", "n", "per_class"}
+
+
+def compose(
+    evaluation: Mapping[str, Any],
+    tstr: Mapping[str, Any] | None,
+    synthetic: LabelledImages,
+    train: LabelledImages,
+    test: LabelledImages,
+    *,
+    run_name: str,
+    parameters: Mapping[str, Any],
+    stages: Mapping[str, Any],
+    machine: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that the page shows but the pictures.
+
+    Args:
+        evaluation: metrics of the stage ``evaluation``.
+        tstr: metrics of the stage ``tstr``; None where it did not run.
+        synthetic: the images that were judged.
+        train: real training images.
+        test: real test images.
+        run_name: of the run.
+        parameters: of the run, nested.
+        stages: by node, ``seconds``, ``peak_mb`` and ``command`` of its last run.
+        machine: processor and versions.
+
+    Raises:
+        InputError: the metrics are not of these images, or of two samplers.
+    """
+    if evaluation.get("images") != fingerprint(synthetic):
+        raise InputError(
+            "the metrics of evaluation are of other images than those that are there, expected "
+            "metrics of these: run evaluation again"
+        )
+    if tstr and tstr.get("origin") != evaluation["origin"]:
+        raise InputError(
+            "the metrics of tstr are of another sampler than those of evaluation, expected one: "
+            "run tstr again"
+        )
+    sets = list(evaluation["fd_classifier"])
+    return {
+        "run_name": run_name,
+        "verdict": reach_verdict(evaluation, tstr),
+        "bounds": {name: list(bounds) for name, bounds in BOUNDS.items()},
+        "dataset": {
+            "source": train.source,
+            "n_train": len(train),
+            "n_test": len(test),
+            "shape": list(train.shape),
+            "classes": list(train.class_names),
+            "fingerprint": fingerprint(train),
+        },
+        "sets": sets,
+        "measures": [
+            {"measure": name, "values": [by_set.get(key) for key in sets]}
+            for name, by_set in _flat(evaluation)
+        ],
+        **_class_by_class(evaluation, tstr),
+        "evaluation": dict(evaluation),
+        "tstr": dict(tstr) if tstr else None,
+        "stages": dict(stages),
+        "machine": dict(machine),
+        "seed": parameters["seed"],
+        "parameters": dict(_leaves(parameters)),
+    }
+
+
+def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Measures by set; one that has several numbers for a set becomes several."""
+    for name, by_set in evaluation.items():
+        if name in NOT_MEASURES or not isinstance(by_set, dict):
+            continue
+        several = [value for value in by_set.values() if isinstance(value, dict)]
+        if not several:
+            yield name, by_set
+        for part in several[0] if several else ():
+            yield f"{name}: {part}", {key: value[part] for key, value in by_set.items()}
+
+
+def _class_by_class(
+    evaluation: Mapping[str, Any], tstr: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A line per class; accuracies are those of the largest number of synthetic images."""
+    of_synthetic: dict[str, float] = {}
+    of_real: dict[str, float] = {}
+    n = None
+    if tstr:
+        rows = {(row["row"], row["n"]): row for row in tstr["rows"]}
+        n = max(size for name, size in rows if name == "hvrt_conditional")
+        own = rows["hvrt_conditional", n]
+        of_synthetic, of_real = own["per_class"], rows[tuple(own["against"])]["per_class"]
+    return {
+        "per_class_n": n,
+        "per_class": [
+            {
+                "name": name,
+                "n": found[SYNTHETIC]["n"],
+                "agreement": found[SYNTHETIC]["agreement"],
+                "agreement_test": found[TEST]["agreement"],
+                "accuracy": of_synthetic.get(name),
+                "accuracy_real": of_real.get(name),
+            }
+            for name, found in evaluation["per_class"].items()
+        ],
+    }
+
+
+def _leaves(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Parameters by their full names, in the order of the configuration."""
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", list(value) if isinstance(value, tuple) else value

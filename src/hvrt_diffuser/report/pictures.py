@@ -1,0 +1,149 @@
+"""Which pictures the report shows, with what they say in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.judge import pixels
+from hvrt_diffuser.metrics import closest, kolmogorov_smirnov
+from hvrt_diffuser.report.page import Picture
+from hvrt_diffuser.report.plots import (
+    plot_fd,
+    plot_frontier,
+    plot_image_rows,
+    plot_marginals,
+    set_name,
+)
+
+__all__ = ["draw_pictures"]
+
+MOST_CLASSES = 10  # with a row of images each
+COLUMNS = 8
+NEIGHBOURS = 5
+
+
+def draw_pictures(
+    synthetic: LabelledImages,
+    train: tuple[LabelledImages, Tensor],
+    test: tuple[LabelledImages, Tensor],
+    draws: Tensor,
+    autoencoder: Autoencoder,
+    evaluation: Mapping[str, Any],
+    charts: Mapping[str, Picture],
+    *,
+    device: torch.device,
+) -> dict[str, list[Picture]]:
+    """By section of the page, its pictures.
+
+    Args:
+        synthetic: the images that were judged.
+        train: training images and their latents (m, d).
+        test: test images and their latents (k, d).
+        draws: float32 (n, d), latents from the sampler.
+        autoencoder: decodes them.
+        evaluation: the metrics.
+        charts: pictures by section that other stages bring.
+        device: where to decode.
+    """
+    in_both = torch.isin(synthetic.labels.unique(), test[0].labels)
+    present = synthetic.labels.unique()[in_both][:MOST_CLASSES].tolist()
+    names = [synthetic.class_names[c] for c in present]
+    rows = _by_class(test[0].labels, present)
+    shown = {
+        "real": (test[0].images, rows, "Real test images."),
+        "reconstruction": (
+            decode_latents(autoencoder, test[1][rows.flatten()], device),
+            torch.arange(rows.numel()).reshape(rows.shape),
+            "The same, encoded and decoded: what the decoder can show at best.",
+        ),
+        "synthetic": (
+            synthetic.images,
+            _by_class(synthetic.labels, present),
+            "Synthetic images.",
+        ),
+    }
+    latents = draws.numpy(), test[1].numpy()
+    statistics = kolmogorov_smirnov(*latents)
+    fd = evaluation["fd_classifier"]
+    return {
+        "images": [
+            Picture(
+                plot_image_rows(images[chosen], names),
+                caption,
+                f"{caption} {COLUMNS} of each of the classes {', '.join(names)}, a row per class.",
+                "png",
+            )
+            for images, chosen, caption in shown.values()
+        ],
+        "nearest": [_nearest(synthetic, train, autoencoder, present, device)],
+        "frontier": [
+            Picture(
+                plot_frontier(evaluation),
+                "Fidelity against novelty: down is nearer to real images, right is farther from "
+                "copies.",
+                f"Pure copies stand at 0 and Fréchet distance {fd['copy_floor']:.2f}, synthetic "
+                f"images at {evaluation['dcr_ratio_image']['hvrt']:.2f} and {fd['hvrt']:.2f}, "
+                f"fresh real images at 1 and {fd['train_floor']:.2f}.",
+            )
+        ],
+        "fidelity": [
+            Picture(
+                plot_fd(fd),
+                "Fréchet distance to the test images, less is better.",
+                "; ".join(f"{set_name(name)}: {value:.2f}" for name, value in fd.items()) + ".",
+            )
+        ],
+        "marginals": [
+            Picture(
+                plot_marginals(*latents, statistics),
+                "The six latent dimensions in which synthetic and test latents differ most.",
+                "Two histograms in each of six dimensions; the largest Kolmogorov-Smirnov "
+                f"statistic is {statistics.max():.3f}, the mean over all {len(statistics)} "
+                f"dimensions {statistics.mean():.3f}.",
+            )
+        ],
+        **{name: [picture] for name, picture in charts.items()},
+    }
+
+
+def _by_class(labels: Tensor, classes: list[int]) -> Tensor:
+    """The first images of each class, int64 (classes, columns); again from the start if few."""
+    chosen = []
+    for c in classes:
+        own = (labels == c).nonzero()[:, 0]
+        chosen.append(own[torch.arange(COLUMNS) % len(own)])
+    return torch.stack(chosen)
+
+
+def _nearest(
+    synthetic: LabelledImages,
+    train: tuple[LabelledImages, Tensor],
+    autoencoder: Autoencoder,
+    classes: list[int],
+    device: torch.device,
+) -> Picture:
+    """A synthetic image of each class beside the training images nearest to it."""
+    first = _by_class(synthetic.labels, classes)[:, 0]
+    decoded = pixels(decode_latents(autoencoder, train[1], device))
+    k = min(NEIGHBOURS, len(decoded))
+    rows, distances = closest(pixels(synthetic.images[first]), decoded, k)
+    both = torch.cat([synthetic.images[first][:, None], train[0].images[torch.from_numpy(rows)]], 1)
+    names = [synthetic.class_names[c] for c in classes]
+    columns = ["synthetic", *(f"nearest {i + 1}" for i in range(k))]
+    words = "; ".join(
+        f"{name}: {', '.join(f'{distance:.2f}' for distance in own)}"
+        for name, own in zip(names, distances, strict=True)
+    )
+    return Picture(
+        plot_image_rows(both, names, columns),
+        "A synthetic image of each class, and the training images nearest to it.",
+        f"A synthetic image of each class beside its {k} nearest training images, by the "
+        f"distance between decoded pixels from 0 to 1. Distances: {words}.",
+        "png",
+    )

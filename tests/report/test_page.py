@@ -1,0 +1,227 @@
+"""The page stands alone, and is read by those who do not see its pictures."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.report import (
+    Picture,
+    compose,
+    plot_fd,
+    plot_image_rows,
+    plot_marginals,
+    render_page,
+    set_name,
+)
+
+FD = {
+    "hvrt": 6.5,
+    "vae_beta_1": 40.0,
+    "train_floor": 2.0,
+    "reconstruction_floor": 3.0,
+    "copy_floor": 4.5,
+}
+SUPPORT = {"precision": 0.9, "recall": 0.9, "density": 1.0, "coverage": 0.9}
+SECTIONS = ("images", "nearest", "frontier", "fidelity", "marginals", "training", "utility")
+
+
+def make_images(n: int, seed: int = 0) -> LabelledImages:
+    source = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (n, 1, 8, 8), generator=source).to(torch.uint8)
+    names = ("<b>cat</b>", 'dog & "owl"')
+    return LabelledImages(images, torch.arange(n) % 2, names, "noise <i>")
+
+
+@pytest.fixture
+def evaluation() -> dict[str, Any]:
+    by_class = {"test": {"n": 10, "agreement": 99.0}, "hvrt": {"n": 10, "agreement": None}}
+    return {
+        "origin": {"sampler": "HVRT"},
+        "images": fingerprint(make_images(20)),
+        "n": {"hvrt": 20, "test": 10, **{name: 20 for name in FD if name != "hvrt"}},
+        "judge_accuracy": 99.1,
+        "classes": list(make_images(2).class_names),
+        "missing_classes": [],
+        "label_agreement": {"hvrt": 98.5, "test": 99.1},
+        "per_class": {name: by_class for name in make_images(2).class_names},
+        "fd_classifier": FD,
+        "kid_classifier": {name: {"mean": 0.1, "std": 0.01} for name in FD},
+        "manifold_classifier": {name: SUPPORT for name in FD},
+        "dcr_ratio_image": {"hvrt": 0.55},
+        "dcr_ratio_raw": {"hvrt": 0.65},
+        "dcr_ratio_latent": {"hvrt": 0.66},
+        "authentic_image": {"hvrt": 0.3, "test": 0.5},
+        "authentic_raw": {"hvrt": 0.3, "test": 0.5},
+        "authentic_latent": {"hvrt": 0.3, "test": 0.5},
+        "attribution_latent": {"hvrt": 0.998},
+    }
+
+
+@pytest.fixture
+def tstr() -> dict[str, Any]:
+    def row(name: str, mean: float, against: list[Any] | None) -> dict[str, Any]:
+        return {
+            "row": name,
+            "n": 10,
+            "seeds": 5,
+            "mean": mean,
+            "std": 0.1,
+            "mcnemar_p": 0.03 if against else None,
+            "against": against,
+            "accuracies": [mean] * 5,
+            "per_class": {name: mean for name in make_images(2).class_names},
+        }
+
+    return {
+        "origin": {"sampler": "HVRT"},
+        "n_test": 10,
+        "steps": 5,
+        "rows": [
+            row("real_equal_n", 98.0, None),
+            row("hvrt_conditional", 97.0, ["real_equal_n", 10]),
+        ],
+        "trts": [{"n": 10, "seeds": 5, "mean": 96.0, "std": 0.2}],
+    }
+
+
+def report(evaluation: dict[str, Any], tstr: dict[str, Any] | None, seed: int = 0) -> Any:
+    return compose(
+        evaluation,
+        tstr,
+        make_images(20, seed),
+        make_images(40),
+        make_images(10),
+        run_name="<script>alert(1)</script>",
+        parameters={"seed": 0, "tstr": {"n": [10], "classifier": {"width": 4}}},
+        stages={"evaluate": {"seconds": 1.5, "peak_mb": None, "command": "kedro run & more"}},
+        machine={"python": "3.11"},
+    )
+
+
+@pytest.fixture
+def pictures() -> dict[str, list[Picture]]:
+    figure = plot_image_rows(torch.zeros(2, 3, 1, 8, 8, dtype=torch.uint8), ["a", "b"])
+    return {
+        name: [Picture(figure, f"Of {name}.", f'In words: {name} < "it"', "png")]
+        for name in SECTIONS
+    }
+
+
+class Reader(HTMLParser):
+    """What a page holds: its pictures, what it would load, and what stands in it."""
+
+    VOID = ("img", "meta", "link", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: list[dict[str, str | None]] = []
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.pictures.append(found)
+        self.loaded += [value for name in ("src", "href") if (value := found.get(name))]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    return reader
+
+
+@pytest.mark.parametrize("with_tstr", [True, False])
+def test_loads_nothing_and_runs_nothing(
+    evaluation: Any, tstr: Any, pictures: Any, with_tstr: bool
+) -> None:
+    page = render_page(report(evaluation, tstr if with_tstr else None), pictures)
+    found = read(page)
+    assert found.loaded
+    assert all(address.startswith("data:") for address in found.loaded)
+    assert "script" not in found.tags
+    assert not re.search(r"@import|url\(", page)
+    assert ("tstr,report" in found.text) != with_tstr
+
+
+def test_every_picture_has_words(evaluation: Any, tstr: Any, pictures: Any) -> None:
+    found = read(render_page(report(evaluation, tstr), pictures))
+    words = [picture["alt"] for picture in found.pictures]
+    assert sorted(words) == sorted(f'In words: {name} < "it"' for name in SECTIONS)
+
+
+def test_names_are_shown_as_they_are(evaluation: Any, tstr: Any, pictures: Any) -> None:
+    found = read(render_page(report(evaluation, tstr), pictures))
+    assert "<b>cat</b>" in found.text
+    assert 'dog & "owl"' in found.text
+    assert "<script>alert(1)</script>" in found.text
+    assert "kedro run & more" in found.text
+
+
+def test_says_what_the_json_says(evaluation: Any, tstr: Any, pictures: Any) -> None:
+    whole = report(evaluation, tstr)
+    text = read(render_page(whole, pictures)).text
+    for verdict in whole["verdict"].values():
+        assert verdict["question"] in text
+        assert verdict["answer"] in text
+        for finding in verdict["findings"]:
+            assert finding["sentence"] in text
+    assert "kid_classifier: mean" in text
+    assert "tstr.classifier.width" in text
+    assert "97.00" in text
+
+
+def test_metrics_of_other_images_are_refused(evaluation: Any) -> None:
+    with pytest.raises(InputError, match="run evaluation again"):
+        report(evaluation, None, seed=1)
+
+
+def test_metrics_of_another_sampler_are_refused(evaluation: Any, tstr: Any) -> None:
+    with pytest.raises(InputError, match="run tstr again"):
+        report(evaluation, {**tstr, "origin": {"sampler": "other"}})
+
+
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_the_same_figure_gives_the_same_bytes(form: Any) -> None:
+    sources = [Picture(plot_fd(FD), "", "", form).source() for _ in range(2)]
+    assert sources[0] == sources[1]
+    content = base64.b64decode(sources[0].split(",", 1)[1])
+    assert content.startswith(b"<?xml" if form == "svg" else b"\x89PNG")
+
+
+def test_every_set_has_a_bar_and_its_figure() -> None:
+    axes = plot_fd(FD).axes[0]
+    assert {label.get_text() for label in axes.get_yticklabels()} == set(map(set_name, FD))
+    assert {"6.50", "40.00", "2.00", "3.00", "4.50"} <= {text.get_text() for text in axes.texts}
+
+
+@pytest.mark.parametrize("d", [1, 4, 6, 20])
+def test_marginals_are_those_that_differ_most(d: int) -> None:
+    source = np.random.default_rng(0)
+    x, y = source.normal(size=(2, 50, d)).astype(np.float32)
+    statistics = source.random(d)
+    drawn = plot_marginals(x, y, statistics)
+    titles = [axes.get_title() for axes in drawn.axes if axes.get_title()]
+    expected = np.argsort(-statistics)[:6]
+    assert [int(title.split()[1].strip(",")) for title in titles] == expected.tolist()
