@@ -114,3 +114,14 @@ def test_a_class_that_is_missing_is_said(with_tstr: bool) -> None:
     text = told({**EVALUATION, "missing_classes": ["owl"]}, TSTR if with_tstr else None)
     assert "Do they look like the real ones? No" in text
     assert "No image of class owl was generated." in text
+
+
+@pytest.mark.parametrize(
+    ("agreement", "said"),
+    [(98.5, "agree with what"), (93.0, "some labels disagree"), (50.0, "many labels disagree")],
+)
+def test_without_tstr_nothing_is_said_of_errors_after_training(agreement: float, said: str) -> None:
+    text = told({**EVALUATION, "label_agreement": {"hvrt": agreement, "test": 99.1}}, None)
+    answer = next(line for line in text.splitlines() if "Can a classifier be trained" in line)
+    assert said in answer
+    assert "errors" not in answer

@@ -8,7 +8,7 @@ in :data:`BOUNDS`, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST
@@ -55,7 +55,7 @@ class Verdict:
 
     Attributes:
         question: in words.
-        grade: ``unknown`` where nothing was measured.
+        grade: ``unknown`` where utility rests on labels that agree, and no classifier.
         answer: one sentence.
         findings: what it rests on.
     """
@@ -79,13 +79,19 @@ def reach_verdict(
     Returns:
         JSON: :class:`Verdict` by the name of its question.
     """
+    utility = _answer(
+        "Can a classifier be trained on them?",
+        _utility(evaluation, tstr),
+        UTILITY_ANSWERS if tstr else UNTRAINED_ANSWERS,
+    )
+    if not tstr and utility.grade == "good":
+        # Labels that agree are needed for training, and do not show that it works.
+        utility = replace(utility, grade="unknown")
     verdicts = {
         "likeness": _answer(
             "Do they look like the real ones?", _likeness(evaluation), LIKENESS_ANSWERS
         ),
-        "utility": _answer(
-            "Can a classifier be trained on them?", _utility(evaluation, tstr), UTILITY_ANSWERS
-        ),
+        "utility": utility,
         "novelty": _answer("Are they copies?", [_dcr(evaluation)], NOVELTY_ANSWERS),
     }
     return {name: asdict(verdict) for name, verdict in verdicts.items()}
@@ -95,28 +101,27 @@ LIKENESS_ANSWERS: dict[Grade, str] = {
     "good": "Yes: by every measure about as much as real images look like other real ones.",
     "fair": "Largely: they can be told from real images, and hold most of what those hold.",
     "poor": "No: they miss a part of the real images, or hold what real images do not.",
-    "unknown": "Nothing was measured.",
 }
 UTILITY_ANSWERS: dict[Grade, str] = {
     "good": "Yes: about as well as on as many real images.",
     "fair": "Yes, at a price: it makes more errors than after as many real images.",
     "poor": "No: it makes many more errors than after as many real images.",
-    "unknown": "No classifier was trained on them; their labels agree with what they show.",
+}
+UNTRAINED_ANSWERS: dict[Grade, str] = {
+    "good": "No classifier was trained on them; their labels agree with what they show.",
+    "fair": "No classifier was trained on them; some labels disagree with what they show.",
+    "poor": "Hardly: none was trained on them, and many labels disagree with what they show.",
 }
 NOVELTY_ANSWERS: dict[Grade, str] = {
     "good": "No: they are about as far from the training images as fresh real images are.",
     "fair": "In part: they stand between copies of training images and fresh images.",
     "poor": "Yes: they are nearly copies of training images, and as private as those.",
-    "unknown": "Nothing was measured.",
 }
 
 
 def _answer(question: str, findings: Iterable[Finding], answers: Mapping[Grade, str]) -> Verdict:
     found = tuple(findings)
     grade = max((finding.grade for finding in found), key=GRADES.index)
-    if grade == "good" and any(finding.name == "label_agreement" for finding in found):
-        # Labels that agree are needed for training, and do not show that it works.
-        grade = "good" if any(f.name == "error_over_real" for f in found) else "unknown"
     return Verdict(question, grade, answers[grade], found)
 
 
