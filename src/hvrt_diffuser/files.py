@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 
-__all__ = ["is_whole", "read_tensors", "whole_file", "write_tensors"]
+__all__ = ["hash_tensors", "is_whole", "read_tensors", "whole_file", "write_tensors"]
 
 HEADER_KEY = "hvrt_diffuser"
 
@@ -94,6 +95,14 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
         )
     return tensors, header
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """16 hexadecimal digits that depend on the names and bytes of tensors alone."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def is_whole(path: str | Path) -> bool:

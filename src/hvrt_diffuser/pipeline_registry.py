@@ -19,11 +19,13 @@ STAGES = (
     "report",
     "export",
 )
+EXPERIMENTS = ("sampler_frontier",)  # asked for by name alone
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Each stage alone, and all of them as ``__default__``."""
-    stages: dict[str, Pipeline] = {
-        name: import_module(f"hvrt_diffuser.pipelines.{name}").create_pipeline() for name in STAGES
+    """Each stage alone, all of them as ``__default__``, and the experiments."""
+    found: dict[str, Pipeline] = {
+        name: import_module(f"hvrt_diffuser.pipelines.{name}").create_pipeline()
+        for name in (*STAGES, *EXPERIMENTS)
     }
-    return {"__default__": sum(stages.values(), Pipeline([])), **stages}
+    return {"__default__": sum((found[name] for name in STAGES), Pipeline([])), **found}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.files import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["Architecture", "Autoencoder"]
 
@@ -118,10 +117,7 @@ class Autoencoder(nn.Module):
 
     def fingerprint(self) -> str:
         """A short hash of the weights: latents belong to the network that made them."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        return hash_tensors(self.state_dict())
 
     def save(self, path: str | Path) -> None:
         """Write the weights, and in the header what rebuilds the network."""

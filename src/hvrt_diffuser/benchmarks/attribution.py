@@ -56,6 +56,7 @@ def describe_samplers(material: Material, progress: Any) -> list[dict[str, Any]]
         for conditional in (False, True):
             source = torch.Generator().manual_seed(0)
             drawn = sampler.draw(len(wanted), wanted if conditional else None, generator=source)
+            assert drawn.rows is not None, "HVRT starts from rows"
             z = drawn.latents.numpy()
             from_row = estimator.strategy != "univariate_kde_copula"
             part = sampler.per_class if conditional else sampler.overall

@@ -74,6 +74,7 @@ def faster_fit(material: Material, progress: Any) -> list[Entry]:
         for seed in range(SEEDS):
             took, sampler = timed(partial(estimator.fit, latents, labels, seed=seed))
             drawn = sampler.draw(N, generator=torch.Generator().manual_seed(seed))
+            assert drawn.rows is not None, "HVRT starts from rows"
             z, rows = drawn.latents.numpy(), drawn.rows.numpy()
             measured["s"].append(took)
             measured["fd_classifier"].append(material.frechet(material.decode(drawn.latents)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.files import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["Classifier"]
 
@@ -63,6 +63,10 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images in [0, 1], (n, c, h, w), to logits (n, k)."""
         return self.logits(self.features(x))
+
+    def fingerprint(self) -> str:
+        """A short hash of the weights: features belong to the network that gave them."""
+        return hash_tensors(self.state_dict())
 
     def save(self, path: str | Path) -> None:
         """Write the weights, and in the header what rebuilds the network."""

@@ -87,12 +87,16 @@ class MetricsDataset(_WholeFile, JSONDataset):
 
     Args:
         optional: load None where there is no file, for nodes that can do without.
+        supersedes: name of a file beside this one that led to it and is removed once it is whole.
         arguments: of ``kedro_datasets.json.JSONDataset``.
     """
 
-    def __init__(self, *, optional: bool = False, **arguments: Any) -> None:
+    def __init__(
+        self, *, optional: bool = False, supersedes: str | None = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
         self._optional = optional
+        self._supersedes = supersedes
 
     def save(self, data: dict[str, Any]) -> None:
         """Write the metrics, whole or not at all.
@@ -108,6 +112,8 @@ class MetricsDataset(_WholeFile, JSONDataset):
                 "look at the images that it was measured on"
             ) from error
         super().save(data)
+        if self._supersedes:
+            Path(str(self._filepath)).with_name(self._supersedes).unlink(missing_ok=True)
 
     def load(self) -> Any:
         """Read the metrics; None where there are none and they are optional.

@@ -16,7 +16,7 @@ from hvrt_diffuser.diffuser import check_fit
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge.extractors import Extractor
-from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
+from hvrt_diffuser.samplers import LatentSampler, StandardNormal
 from hvrt_diffuser.seeding import generator
 
 __all__ = ["SYNTHETIC", "TEST", "Evidence", "LatentEvidence", "gather"]
@@ -33,14 +33,15 @@ class LatentEvidence:
 
     Attributes:
         draws: float32 (n, d), from the sampler.
-        rows: int64 (n,), the training latent that each draw started from.
+        rows: int64 (n,), the training latent that each draw started from; None where the sampler
+            starts from none.
         training: float32 (m, d), in the sampler's order.
         test: float32 (k, d).
         floor: float32 (n, d), of the training images of ``train_floor``.
     """
 
     draws: Array
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64] | None
     training: Array
     test: Array
     floor: Array
@@ -84,7 +85,7 @@ def gather(
     synthetic: LabelledImages,
     train: tuple[LabelledImages, Tensor],
     test: tuple[LabelledImages, Tensor],
-    sampler: SmoothedBootstrap,
+    sampler: LatentSampler,
     autoencoder: Autoencoder,
     vae: tuple[str, Autoencoder],
     judge: Classifier,
@@ -164,8 +165,8 @@ def gather(
         decoded_training=decoded_training,
         latents=LatentEvidence(
             drawn.latents.numpy(),
-            drawn.rows.numpy(),
-            sampler.latents.numpy(),
+            None if drawn.rows is None else drawn.rows.numpy(),
+            train[1][torch.argsort(train[0].labels, stable=True)].numpy(),
             test[1][test_rows].numpy(),
             train[1][floor_rows].numpy(),
         ),

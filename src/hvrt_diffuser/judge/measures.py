@@ -191,7 +191,9 @@ def _in_latents(evidence: Evidence) -> Measured:
         "dcr_ratio_latent": {SYNTHETIC: novel.dcr_ratio},
         "authentic_latent": {SYNTHETIC: novel.authentic, TEST: novel.authentic_held_out},
         "attribution_latent": {
-            SYNTHETIC: attribution(latents.draws, latents.rows, latents.training)
+            SYNTHETIC: None
+            if latents.rows is None
+            else attribution(latents.draws, latents.rows, latents.training)
         },
     }
 

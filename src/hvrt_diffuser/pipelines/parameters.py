@@ -15,9 +15,10 @@ from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.options import Options
+from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 
 __all__ = ["Parameters", "check_devices", "check_parameters"]
@@ -38,10 +39,12 @@ class Parameters(Options):
     low_beta_vae: BaselineOptions
     latent_encoding: LatentEncodingOptions
     hvrt_fitting: HVRTFittingOptions
+    flow: FlowOptions
     generation: GenerationOptions
     evaluation: EvaluationOptions
     tstr: TSTROptions
     export: ExportOptions
+    sampler_frontier: FrontierOptions
 
 
 def check_parameters(raw: Mapping[str, Any]) -> Parameters:

@@ -15,6 +15,7 @@ from hvrt_diffuser.files import write_tensors
 from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
 from hvrt_diffuser.samplers.protocol import (
+    Draws,
     check_generator,
     check_latents,
     check_requested_labels,
@@ -65,6 +66,11 @@ class StandardNormal:
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
+        latents, labels, _ = self.draw(n, labels, generator=generator)
+        return latents, labels
+
+    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
+        """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`; no draw starts from a latent."""
         check_requested_labels(n, labels, self.n_classes)
         check_generator(generator, self.device)
         words = random_words(n, 1 + (self.latent_dim + 1) // 2, generator, self.device)
@@ -72,7 +78,8 @@ class StandardNormal:
             ends = self.counts.cumsum(0)
             row = choose_below(words[:, 0], ends[-1])
             labels = torch.bucketize(row, ends, right=True)
-        return normal(symmetric_uniform(words[:, 1:], self.latent_dim)), labels.to(self.device)
+        latents = normal(symmetric_uniform(words[:, 1:], self.latent_dim))
+        return Draws(latents, labels.to(self.device), None)
 
     def to(self, device: torch.device | str) -> StandardNormal:
         """The same sampler on another device."""
@@ -80,17 +87,21 @@ class StandardNormal:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file."""
+        write_tensors(path, *self.packed())
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and a header."""
         header = {
             "kind": KIND,
             "form": self.form,
             "latent_dim": self.latent_dim,
             "origin": self.origin,
         }
-        write_tensors(path, {"counts": self.counts}, header)
+        return {"counts": self.counts}, header
 
     @classmethod
     def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> StandardNormal:
-        """The opposite of :meth:`save`."""
+        """The opposite of :meth:`packed`."""
         return cls(header["latent_dim"], tensors["counts"], header["origin"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,31 +15,17 @@ from hvrt_diffuser.files import write_tensors
 from hvrt_diffuser.samplers.allocation import Allocation, allocate
 from hvrt_diffuser.samplers.kernels import KERNELS, Kernel, ProductKernel
 from hvrt_diffuser.samplers.leaves import Leaves
-from hvrt_diffuser.samplers.protocol import check_generator, check_requested_labels
+from hvrt_diffuser.samplers.protocol import Draws, check_generator, check_requested_labels
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
 from hvrt_diffuser.samplers.trees import Forest
 
-__all__ = ["Draws", "Neighbourhoods", "SmoothedBootstrap"]
+__all__ = ["Neighbourhoods", "SmoothedBootstrap"]
 
 KIND = "latent sampler"
 NOTICE = "contains the latents of the training images, from which they can be decoded"
 # Numbers drawn at once: on a CPU what fits into its caches, elsewhere what keeps a device busy.
 AT_ONCE = {"cpu": 2**19}
 AT_ONCE_ELSEWHERE = 2**24
-
-
-class Draws(NamedTuple):
-    """What was drawn.
-
-    Attributes:
-        latents: (n, d).
-        labels: int64 (n,).
-        rows: int64 (n,), the training latent that each draw started from.
-    """
-
-    latents: Tensor
-    labels: Tensor
-    rows: Tensor
 
 
 @dataclass(frozen=True)
@@ -194,20 +180,26 @@ class SmoothedBootstrap:
         if allocation != "uniform":
             leaf = neighbourhoods.leaf[0]
             rows = allocate(allocation, n, labels, leaf, self.counts, generator)
-        drawn = Draws(
+        drawn = (
             torch.empty(n, self.latent_dim, dtype=self.latents.dtype, device=self.device),
             torch.empty(n, dtype=torch.long, device=self.device) if labels is None else labels,
             torch.empty(n, dtype=torch.long, device=self.device) if rows is None else rows,
         )
         chunk = max(1, AT_ONCE.get(self.device.type, AT_ONCE_ELSEWHERE) // self.latent_dim)
         for start in range(0, n, chunk):
-            piece = Draws(*(tensor[start : start + chunk] for tensor in drawn))
-            self._fill(piece, neighbourhoods, labels is not None, rows is not None, generator)
-        return drawn
+            latents, own, places = (tensor[start : start + chunk] for tensor in drawn)
+            self._fill(
+                (latents, own, places),
+                neighbourhoods,
+                labels is not None,
+                rows is not None,
+                generator,
+            )
+        return Draws(*drawn)
 
     def _fill(
         self,
-        drawn: Draws,
+        drawn: tuple[Tensor, Tensor, Tensor],
         neighbourhoods: Neighbourhoods,
         labels_given: bool,
         rows_given: bool,
@@ -244,6 +236,10 @@ class SmoothedBootstrap:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; it contains the training latents, and its header says so."""
+        write_tensors(path, *self.packed())
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and a header."""
         tensors = {
             "latents": self.latents,
             "counts": self.counts,
@@ -259,11 +255,11 @@ class SmoothedBootstrap:
             "notice": NOTICE,
         }
         # Both neighbourhoods may be one, and safetensors refuses to write shared memory twice.
-        write_tensors(path, {k: v.clone() for k, v in tensors.items()}, header)
+        return {k: v.clone() for k, v in tensors.items()}, header
 
     @classmethod
     def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> SmoothedBootstrap:
-        """The opposite of :meth:`save`."""
+        """The opposite of :meth:`packed`."""
         return cls(
             tensors["latents"],
             tensors["counts"],

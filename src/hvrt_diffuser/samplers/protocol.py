@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,12 +13,28 @@ from typing_extensions import Self
 from hvrt_diffuser.errors import InputError
 
 __all__ = [
+    "Draws",
     "LatentSampler",
     "SamplerEstimator",
     "check_generator",
     "check_latents",
     "check_requested_labels",
 ]
+
+
+class Draws(NamedTuple):
+    """What was drawn.
+
+    Attributes:
+        latents: (n, d).
+        labels: int64 (n,).
+        rows: int64 (n,), the training latent that each draw started from, where they are ordered
+            by class; None for a sampler that starts from none.
+    """
+
+    latents: Tensor
+    labels: Tensor
+    rows: Tensor | None
 
 
 class LatentSampler(Protocol):
@@ -63,6 +79,9 @@ class LatentSampler(Protocol):
             InputError: n below 1, labels of another length, an unknown class, or a generator of
                 another device.
         """
+
+    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
+        """The draws of :meth:`sample`, and the training latents that they started from."""
 
     def to(self, device: torch.device | str) -> Self:
         """The same sampler with its tables on another device."""

@@ -9,11 +9,14 @@ from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import read_tensors
 from hvrt_diffuser.samplers.baselines import StandardNormal
 from hvrt_diffuser.samplers.bootstrap import KIND, SmoothedBootstrap
+from hvrt_diffuser.samplers.flow import LatentFlow
 from hvrt_diffuser.samplers.protocol import LatentSampler
 
 __all__ = ["load_sampler"]
 
-FORMS: dict[str, Any] = {form.form: form for form in (SmoothedBootstrap, StandardNormal)}
+FORMS: dict[str, Any] = {
+    form.form: form for form in (SmoothedBootstrap, StandardNormal, LatentFlow)
+}
 
 
 def load_sampler(path: str | Path) -> LatentSampler:

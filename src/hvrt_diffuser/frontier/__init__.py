@@ -1,0 +1,18 @@
+"""The frontier of latent samplers: fidelity, novelty and utility of each, on one autoencoder."""
+
+from hvrt_diffuser.frontier.approaches import APPROACHES, Approach, ApproachName
+from hvrt_diffuser.frontier.picture import plot_frontier_of_samplers
+from hvrt_diffuser.frontier.table import FLOORS, measure_frontier, summarise
+from hvrt_diffuser.frontier.yardstick import Point, Yardstick
+
+__all__ = [
+    "APPROACHES",
+    "FLOORS",
+    "Approach",
+    "ApproachName",
+    "Point",
+    "Yardstick",
+    "measure_frontier",
+    "plot_frontier_of_samplers",
+    "summarise",
+]

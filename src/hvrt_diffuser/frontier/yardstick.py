@@ -1,0 +1,122 @@
+"""What a sampler is measured against, prepared once: features, distances and images that stay."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
+from hvrt_diffuser.classifiers import Classifier
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.judge import Extractor, classifier_features, pixels
+from hvrt_diffuser.metrics import attribution, frechet_distance, nearest
+from hvrt_diffuser.samplers import LatentSampler
+from hvrt_diffuser.seeding import generator
+
+__all__ = ["Point", "Yardstick"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a sampler stands, in draws of all classes in their real proportions.
+
+    Attributes:
+        fd: Fréchet distance of the decoded images to the test images, in the judge's features.
+        dcr_image: distance to the closest training record, relative to that of test images, among
+            decoded images.
+        dcr_latent: the same among latents.
+        attribution: share of draws whose nearest training latent is the one they started from;
+            None for a sampler that starts from none.
+        seconds: to draw and decode.
+    """
+
+    fd: float
+    dcr_image: float
+    dcr_latent: float
+    attribution: float | None
+    seconds: float
+
+
+class Yardstick:
+    """The real data that every point is measured against.
+
+    Args:
+        train: training images and their latents float32 (m, d).
+        test: test images and their latents (k, d).
+        autoencoder: gave the latents.
+        judge: gives the features of the Fréchet distance.
+        n: draws of a point.
+        compared: draws, of these, whose nearest training images are looked for.
+        device: where to decode and to compute features.
+    """
+
+    def __init__(
+        self,
+        train: tuple[LabelledImages, Tensor],
+        test: tuple[LabelledImages, Tensor],
+        autoencoder: Autoencoder,
+        judge: Classifier,
+        *,
+        n: int,
+        compared: int,
+        device: torch.device,
+    ) -> None:
+        self.train, self.latents = train
+        self.test, self.held_out = test
+        self.autoencoder = autoencoder
+        self.n, self.compared, self.device = n, compared, device
+        self._extract: Extractor = classifier_features(judge, device)
+        self._features = self._extract(self.test.images)
+        order = torch.argsort(self.train.labels, stable=True)
+        self._rows = self.latents[order].numpy()
+        decoded = decode_latents(autoencoder, self.latents, device)
+        self._decoded = pixels(decoded)
+        fresh = decode_latents(autoencoder, self.held_out, device)
+        self._usual_image = self._distance(pixels(fresh[:compared]), self._decoded)
+        self._usual_latent = self._distance(self.held_out.numpy()[:compared], self._rows)
+
+    def frechet(self, images: Tensor) -> float:
+        """The Fréchet distance of uint8 images (n, c, h, w) to the test images."""
+        return frechet_distance(self._extract(images), self._features)
+
+    def measure(self, sampler: LatentSampler, seed: int) -> Point:
+        """Draw, decode and measure."""
+        source = generator(seed, "frontier", "draws", device=sampler.device)
+        start = time.perf_counter()
+        latents, _, rows = sampler.draw(self.n, generator=source)
+        images = decode_latents(self.autoencoder, latents, self.device)
+        seconds = time.perf_counter() - start
+        some = latents[: self.compared].cpu().numpy()
+        owned = None
+        if rows is not None:
+            owned = attribution(some, rows[: self.compared].cpu().numpy(), self._rows)
+        return Point(
+            fd=self.frechet(images),
+            dcr_image=self._distance(pixels(images[: self.compared]), self._decoded)
+            / self._usual_image,
+            dcr_latent=self._distance(some, self._rows) / self._usual_latent,
+            attribution=owned,
+            seconds=seconds,
+        )
+
+    def floors(self, seed: int) -> dict[str, float]:
+        """Fréchet distances that no sampler can be expected to fall below."""
+        order = generator(seed, "frontier", "floors")
+        some = torch.randperm(len(self.train), generator=order)[: self.n]
+        return {
+            "real_floor": self.frechet(self.train.images[some]),
+            "reconstruction_floor": self.frechet(
+                decode_latents(self.autoencoder, self.held_out, self.device)
+            ),
+            "copy_floor": self.frechet(
+                decode_latents(self.autoencoder, self.latents[some], self.device)
+            ),
+        }
+
+    @staticmethod
+    def _distance(queries: np.ndarray, reference: np.ndarray) -> float:
+        return float(np.median(nearest(queries, reference)[1]))

@@ -1,0 +1,94 @@
+"""Nodes of ``sampler_frontier``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.classifiers import Classifier
+from hvrt_diffuser.datasets.latents import table_to_latents
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.frontier import (
+    Yardstick,
+    measure_frontier,
+    plot_frontier_of_samplers,
+    summarise,
+)
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
+from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
+from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+
+__all__ = ["compare_samplers", "plot_samplers"]
+
+
+def compare_samplers(
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    latents_train: pd.DataFrame,
+    latents_test: pd.DataFrame,
+    autoencoder: Autoencoder,
+    classifier: Classifier,
+    hvrt: HVRTFittingOptions,
+    flow: FlowOptions,
+    tstr: TSTROptions,
+    options: FrontierOptions,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint,
+) -> dict[str, Any]:
+    """Fidelity, novelty and utility of every sampler at every strength."""
+    setting = {
+        "sampler_frontier": options.model_dump_json(exclude={"device"}),
+        "hvrt_fitting": hvrt.model_dump_json(),
+        "flow": flow.model_dump_json(),
+        "tstr.classifier": tstr.classifier.model_dump_json(),
+        "autoencoder": autoencoder.fingerprint(),
+        "classifier": classifier.fingerprint(),
+        "seed": seed,
+    }
+    kept = checkpoint.read(setting)
+    yardstick = Yardstick(
+        (images_train, table_to_latents(latents_train)[0]),
+        (images_test, table_to_latents(latents_test)[0]),
+        autoencoder,
+        classifier,
+        n=options.n,
+        compared=options.compared,
+        device=resolve_device(options.device or device),
+    )
+
+    def keep(entries: list[dict[str, Any]]) -> None:
+        checkpoint.write({"n": torch.tensor(len(entries))}, {"entries": entries}, setting)
+
+    entries = measure_frontier(
+        yardstick,
+        {str(name): strengths for name, strengths in options.points.items()},
+        hvrt,
+        flow,
+        tstr.classifier,
+        seeds=options.seeds,
+        seed=seed,
+        done=kept[1]["entries"] if kept else (),
+        keep=keep,
+    )
+    return {
+        "n": options.n,
+        "n_test": len(images_test),
+        "autoencoder": autoencoder.fingerprint(),
+        "hvrt": hvrt.model_dump(),
+        "flow": flow.model_dump(),
+        "machine": describe_machine(),
+        "rows": summarise(entries),
+    }
+
+
+def plot_samplers(frontier: dict[str, Any]) -> Figure:
+    """The picture of the table."""
+    return plot_frontier_of_samplers(frontier["rows"])

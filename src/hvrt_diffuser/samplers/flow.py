@@ -1,0 +1,230 @@
+"""Latent flows: noise, or noised training latents, carried to the latents of real images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.samplers.baselines import StandardNormal
+from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
+from hvrt_diffuser.samplers.kernels import ProductKernel
+from hvrt_diffuser.samplers.protocol import Draws
+from hvrt_diffuser.samplers.velocity import VelocityField
+
+__all__ = ["LatentFlow", "Scale", "carry", "flow_source"]
+
+CHUNK = 1024  # rows that the network sees at once
+# Matrix products of a few rows take another path and round differently, so a shorter chunk is
+# filled up: a draw's bytes do not depend on how many are made at once.
+MIN_ROWS = 32
+SOURCES: dict[str, Any] = {form.form: form for form in (StandardNormal, SmoothedBootstrap)}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Units in which every dimension of the training latents has mean 0 and deviation 1.
+
+    Attributes:
+        mean: (d,).
+        deviation: (d,), 0 for a dimension that does not vary, which then never does.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, latents: Tensor) -> Scale:
+        """The units of latents (n, d)."""
+        return cls(latents.mean(dim=0), latents.std(dim=0, correction=0))
+
+    def enter(self, latents: Tensor) -> Tensor:
+        """From latents to these units, float32."""
+        unit = torch.where(self.deviation > 0, self.deviation, 1)
+        return ((latents - self.mean) / unit).float()
+
+    def leave(self, x: Tensor) -> Tensor:
+        """From these units to latents, of their type."""
+        return x.to(self.mean.dtype) * self.deviation + self.mean
+
+    def to(self, device: torch.device | str) -> Scale:
+        """The same on another device."""
+        return Scale(self.mean.to(device), self.deviation.to(device))
+
+
+def flow_source(x: Tensor, counts: Tensor, strength: float) -> StandardNormal | SmoothedBootstrap:
+    """What a flow of some strength starts from, in its units.
+
+    At strength 1 that is N(0, I), and no training latent is kept. Below, it is a training latent,
+    shrunk, under a normal kernel: the distribution that training pairs have at time 1 - strength
+    (the start of SDEdit; Meng et al. 2022, arXiv 2108.01073).
+
+    Args:
+        x: training latents (n, d) in the flow's units, ordered by class.
+        counts: int64 (k,), latents of each class.
+        strength: the share of the way that is left, above 0 and at most 1.
+    """
+    if strength == 1:
+        return StandardNormal(x.shape[1], counts)
+    kernel = ProductKernel(x.new_full((1, x.shape[1]), strength), "normal")
+    one_leaf = Neighbourhoods(counts.new_zeros(1, len(x)), kernel)
+    return SmoothedBootstrap((1 - strength) * x, counts, one_leaf, one_leaf, {})
+
+
+def carry(
+    field: VelocityField, x: Tensor, labels: Tensor, times: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Follow dx/dt = u(x, t, y) through the times.
+
+    Heun's method, but the last step is Euler's: a single step is one evaluation of the network,
+    and n are 2n - 1.
+
+    Args:
+        field: u.
+        x: where to start, float32 (n, d).
+        labels: int64 (n,).
+        times: increasing, (s + 1,).
+
+    Returns:
+        Where the rows arrive (n, d), and where they stood at each time but the last.
+    """
+    path = []
+    moments = times.tolist()
+    for now, then in zip(moments[:-1], moments[1:], strict=True):
+        path.append(x)
+        velocity = field(x, x.new_full(labels.shape, now), labels)
+        ahead = x + (then - now) * velocity
+        if then != moments[-1]:
+            velocity = (velocity + field(ahead, x.new_full(labels.shape, then), labels)) / 2
+            ahead = x + (then - now) * velocity
+        x = ahead
+    return x, path
+
+
+@dataclass(frozen=True)
+class LatentFlow:
+    """Draws from a source, and carries them along a velocity field to where the latents are.
+
+    Attributes:
+        source: what :func:`flow_source` gives; brings the labels.
+        field: trained by flow matching, or by distillation of such a field to a single step.
+        scale: the units of source and field.
+        strength: time that the flow takes, up to 1.
+        steps: of the solver.
+        origin: what it was fitted by and on, kept in the file's header.
+    """
+
+    source: StandardNormal | SmoothedBootstrap
+    field: VelocityField
+    scale: Scale
+    strength: float
+    steps: int
+    origin: dict[str, Any]
+
+    form: ClassVar[str] = "latent flow"
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimensions of a latent."""
+        return self.source.latent_dim
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.source.n_classes
+
+    @property
+    def counts(self) -> Tensor:
+        """int64 (k,), the number of latents of each class that it was fitted on."""
+        return self.source.counts
+
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.source.device
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, for a draw."""
+        return 2 * self.steps - 1
+
+    def sample(
+        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
+        latents, labels, _ = self.draw(n, labels, generator=generator)
+        return latents, labels
+
+    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
+        """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`."""
+        x, labels, rows = self.source.draw(n, labels, generator=generator)
+        return Draws(self._arrive(x, labels), labels, rows)
+
+    @torch.no_grad()
+    def _arrive(self, x: Tensor, labels: Tensor) -> Tensor:
+        times = torch.linspace(1 - self.strength, 1, self.steps + 1)
+        latents = torch.empty(x.shape, dtype=self.scale.mean.dtype, device=self.device)
+        for start in range(0, len(x), CHUNK):
+            chunk, own = x[start : start + CHUNK], labels[start : start + CHUNK]
+            missing = max(0, MIN_ROWS - len(chunk))
+            filled = torch.cat([chunk, chunk.new_zeros(missing, self.latent_dim)])
+            arrived, _ = carry(self.field, filled, torch.cat([own, own.new_zeros(missing)]), times)
+            latents[start : start + CHUNK] = self.scale.leave(arrived[: len(chunk)])
+        return latents
+
+    def to(self, device: torch.device | str) -> LatentFlow:
+        """The same sampler with its tables and its network on another device."""
+        return replace(
+            self,
+            source=self.source.to(device),
+            field=copy.deepcopy(self.field).to(device),
+            scale=self.scale.to(device),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; below strength 1 it contains the training latents."""
+        write_tensors(path, *self.packed())
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and a header."""
+        tensors, source = self.source.packed()
+        header = {
+            "kind": KIND,
+            "form": self.form,
+            "source": source,
+            "size": self.field.size,
+            "strength": self.strength,
+            "steps": self.steps,
+            "origin": self.origin,
+        }
+        if "notice" in source:
+            header["notice"] = source["notice"]
+        return {
+            **{f"source.{name}": tensor for name, tensor in tensors.items()},
+            **{f"field.{name}": tensor for name, tensor in self.field.state_dict().items()},
+            "mean": self.scale.mean,
+            "deviation": self.scale.deviation,
+        }, header
+
+    @classmethod
+    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentFlow:
+        """The opposite of :meth:`packed`."""
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        source = SOURCES[header["source"]["form"]].build(part("source."), header["source"])
+        return cls(
+            source,
+            VelocityField.build(part("field."), header["size"]),
+            Scale(tensors["mean"], tensors["deviation"]),
+            header["strength"],
+            header["steps"],
+            header["origin"],
+        )

@@ -1,0 +1,268 @@
+"""How a latent flow is trained, and how it is distilled to a single step.
+
+Flow matching on straight paths (Lipman et al. 2023, arXiv 2210.02747): with a latent z, noise e and
+x = (1 - t) e + t z, the network u regresses z - e on x, t and the class, and dx/dt = u carries
+N(0, I) to the latents. Distillation (Salimans & Ho 2022, arXiv 2202.00512; Boffi et al. 2024,
+arXiv 2406.07507) follows that flow from many starting points and regresses where each arrives, so
+that one evaluation does what many did.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel
+
+from hvrt_diffuser.progress import progress
+from hvrt_diffuser.samplers.flow import LatentFlow, Scale, carry, flow_source
+from hvrt_diffuser.samplers.protocol import check_latents
+from hvrt_diffuser.samplers.velocity import VelocityField
+from hvrt_diffuser.seeding import derive_seed, generator
+
+__all__ = ["FlowEstimator", "FlowMapEstimator"]
+
+WARM_UP = 0.03  # share of the steps in which the learning rate rises
+LONGEST_AVERAGE = 0.999  # decay per step of the averaged weights, once there are enough steps
+LOOKS = 20  # of the progress bar
+TRAJECTORIES_AT_ONCE = 2000
+
+Losses = Callable[[VelocityField, torch.Generator], Tensor]
+
+
+class FlowEstimator(BaseModel):
+    """How a latent flow is trained and drawn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(384, ge=1, description="of the hidden layers")
+    blocks: int = Field(4, ge=1, description="residual blocks of two layers")
+    training_steps: int = Field(6000, ge=1, description="optimiser steps of flow matching")
+    batch_size: int = Field(1024, ge=1, description="latents per step")
+    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "bfloat16", description="of the matrix products in training; draws are float32"
+    )
+    solver_steps: int = Field(
+        8, ge=1, description="of Heun's method; s steps evaluate the network 2 s - 1 times"
+    )
+    strength: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the way from noise: 1 starts from noise; below, draws start from "
+        "training latents with as much noise, and the fewer the more they are copies",
+    )
+
+    def fit(self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> LatentFlow:
+        """Train a flow on latents in units of their deviation, all classes in one network.
+
+        Args:
+            latents: float32 or float64 (n, d), on the device to train and draw on.
+            labels: int64 (n,), every class from 0 to k - 1; None makes one class of all latents.
+            seed: of weights, batches, times and noise.
+
+        Raises:
+            InputError: NaN or infinite latents, or labels that do not fit them.
+            FloatingPointError: the loss became infinite or NaN.
+        """
+        latents, labels, counts = _by_class(latents, labels)
+        scale = Scale.of(latents)
+        x = scale.enter(latents)
+        return self._flow(self._train(x, labels, len(counts), seed), scale, x, counts, seed)
+
+    def at(self, flow: LatentFlow, latents: Tensor, labels: Tensor | None = None) -> LatentFlow:
+        """A fitted flow with the strength and the solver of this estimator; nothing is trained.
+
+        Args:
+            flow: fitted by an estimator that differs in these alone.
+            latents: those that it was fitted on.
+            labels: theirs.
+        """
+        latents, _, counts = _by_class(latents, labels)
+        x = flow.scale.enter(latents)
+        return self._flow(flow.field, flow.scale, x, counts, flow.origin["seed"])
+
+    def _flow(
+        self, field: VelocityField, scale: Scale, x: Tensor, counts: Tensor, seed: int
+    ) -> LatentFlow:
+        origin = {"sampler": self._name, **self.model_dump(), "seed": seed}
+        source = flow_source(x, counts, self.strength)
+        return LatentFlow(source, field, scale, self.strength, self._steps, origin)
+
+    @property
+    def _name(self) -> str:
+        return "latent flow"
+
+    @property
+    def _steps(self) -> int:
+        return self.solver_steps
+
+    def _train(self, x: Tensor, labels: Tensor, n_classes: int, seed: int) -> VelocityField:
+        # torch's initialisers draw from the global generator: borrow it, and give it back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "flow", "weights"))
+            field = VelocityField(x.shape[1], n_classes, self.width, self.blocks).to(x.device)
+
+        def losses(model: VelocityField, source: torch.Generator) -> Tensor:
+            """Flow matching; times are logit-normal (Esser et al. 2024, arXiv 2403.03206)."""
+            m = self.batch_size
+            rows = torch.randint(len(x), (m,), generator=source, device=x.device)
+            t = torch.randn(m, generator=source, device=x.device).sigmoid_()
+            noise = torch.randn(m, x.shape[1], generator=source, device=x.device)
+            z = x[rows]  # (m, d)
+            velocity = model(torch.lerp(noise, z, t[:, None]), t, labels[rows])
+            return (velocity.float() - (z - noise)).square_().mean()
+
+        return self._optimise(field, losses, self.training_steps, "training the flow", seed)
+
+    def _optimise(
+        self, field: VelocityField, losses: Losses, steps: int, name: str, seed: int
+    ) -> VelocityField:
+        """The average of the weights over the last of the steps, in evaluation mode."""
+        device = field.frequencies.device
+        source = generator(seed, "flow", name, device=device)
+        field.train()
+        average = AveragedModel(field, multi_avg_fn=_running_average)
+        optimiser = torch.optim.AdamW(
+            field.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), weight_decay=0
+        )
+        scheduler = OneCycleLR(
+            optimiser,
+            self.learning_rate,
+            total_steps=max(2, steps),
+            pct_start=WARM_UP,
+            cycle_momentum=False,
+        )
+        bfloat16 = self.precision == "bfloat16"
+        between = math.ceil(steps / LOOKS)
+        recent = torch.zeros((), device=device)
+        with progress(name, math.ceil(steps / between), "looks") as look:
+            for step in range(1, steps + 1):
+                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                    loss = losses(field, source)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                scheduler.step()
+                average.update_parameters(field)
+                recent += loss.detach()
+                if step % between == 0 or step == steps:
+                    mean = recent.item() / ((step - 1) % between + 1)
+                    recent.zero_()
+                    if not math.isfinite(mean):
+                        raise FloatingPointError(
+                            f"the loss of the flow became {mean} by step {step}: lower its "
+                            f"learning_rate (now {self.learning_rate})"
+                        )
+                    look(f"loss {mean:.4f}, step {step}")
+        kept = average.module
+        assert isinstance(kept, VelocityField)
+        return kept.requires_grad_(False).eval()
+
+
+class FlowMapEstimator(FlowEstimator):
+    """How a latent flow is trained, and distilled to one evaluation of the network."""
+
+    trajectories: int = Field(
+        200_000, ge=1, description="paths of the flow that its map is learned from"
+    )
+    distillation_steps: int = Field(6000, ge=1, description="optimiser steps on them")
+
+    @property
+    def _name(self) -> str:
+        return "flow map"
+
+    @property
+    def _steps(self) -> int:
+        return 1
+
+    def distil(
+        self, flow: LatentFlow, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0
+    ) -> LatentFlow:
+        """The map of a flow that is trained already.
+
+        Args:
+            flow: fitted by :class:`FlowEstimator`.
+            latents: those that it was fitted on.
+            labels: theirs.
+            seed: of the paths, the batches and their order.
+        """
+        latents, labels, counts = _by_class(latents, labels)
+        x = flow.scale.enter(latents)
+        return self._flow(self._map(flow.field, labels, seed), flow.scale, x, counts, seed)
+
+    def _train(self, x: Tensor, labels: Tensor, n_classes: int, seed: int) -> VelocityField:
+        return self._map(super()._train(x, labels, n_classes, seed), labels, seed)
+
+    def _map(self, teacher: VelocityField, labels: Tensor, seed: int) -> VelocityField:
+        starts, times, ends, asked = self._follow(teacher, labels, seed)
+
+        def losses(model: VelocityField, source: torch.Generator) -> Tensor:
+            """The error of the arrival; half of the starts are noise, the others on the way."""
+            m, device = self.batch_size, ends.device
+            path = torch.randint(len(ends), (m,), generator=source, device=device)
+            later = torch.randint(starts.shape[1], (m,), generator=source, device=device)
+            half = torch.rand(m, generator=source, device=device) < 0.5
+            place = later.masked_fill_(half, 0)
+            start, t = starts[path, place], times[path, place]
+            left = (1 - t)[:, None]
+            velocity = model(start, t, asked[path])
+            return (start + left * velocity.float() - ends[path]).square_().mean()
+
+        student = copy.deepcopy(teacher).requires_grad_(True)
+        return self._optimise(student, losses, self.distillation_steps, "distilling the flow", seed)
+
+    @torch.no_grad()
+    def _follow(
+        self, teacher: VelocityField, labels: Tensor, seed: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Paths of the flow from noise: where they stood (n, s, d) and when (n, s), where they
+        arrived (n, d), and their classes int64 (n,), as frequent as in ``labels``.
+        """
+        n, s, d = self.trajectories, self.solver_steps, teacher.size["latent_dim"]
+        device = labels.device
+        source = generator(seed, "flow", "trajectories", device=device)
+        asked = labels[torch.randint(len(labels), (n,), generator=source, device=device)]
+        starts = torch.empty(n, s, d, device=device)
+        times = torch.empty(n, s, device=device)
+        ends = torch.empty(n, d, device=device)
+        parts = range(0, n, TRAJECTORIES_AT_ONCE)
+        with progress("following the flow", len(parts), "parts") as advance:
+            for first in parts:
+                part = slice(first, first + TRAJECTORIES_AT_ONCE)
+                own = asked[part]
+                noise = torch.randn(len(own), d, generator=source, device=device)
+                # Steps of other lengths in every part, so that all times are learned.
+                shift = torch.rand((), generator=source, device=device).cpu()
+                inner = (torch.arange(1, s) - 0.5 + shift) / s
+                moments = torch.cat([torch.zeros(1), inner, torch.ones(1)])
+                ends[part], path = carry(teacher, noise, own, moments)
+                starts[part] = torch.stack(path, dim=1)
+                times[part] = moments[:-1].to(device)
+                advance("")
+        return starts, times, ends, asked
+
+
+def _by_class(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents and labels ordered by class, and the rows of each class."""
+    labels = check_latents(latents, labels)
+    order = torch.argsort(labels, stable=True)
+    return latents.detach()[order], labels[order], torch.bincount(labels)
+
+
+def _running_average(
+    averaged: list[Tensor] | tuple[Tensor, ...],
+    current: list[Tensor] | tuple[Tensor, ...],
+    n_averaged: Tensor | int,
+) -> None:
+    """An exponential average that is short at first, so that it forgets the initial weights."""
+    seen = int(n_averaged)
+    decay = min(LONGEST_AVERAGE, (1 + seen) / (10 + seen))
+    torch._foreach_lerp_(averaged, current, 1 - decay)

@@ -1,0 +1,201 @@
+"""The frontier on real digits: points with known answers, an interrupted table, the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from hvrt_diffuser.autoencoders import Autoencoder, encode_images, train_autoencoder
+from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, train_judge
+from hvrt_diffuser.frontier import (
+    APPROACHES,
+    FLOORS,
+    Yardstick,
+    measure_frontier,
+    plot_frontier_of_samplers,
+    summarise,
+)
+from hvrt_diffuser.frontier.approaches import Fits
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, LatentFlow
+
+CPU = torch.device("cpu")
+QUICK = {"width": 8, "steps": 30, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.01}
+CLASSIFIER = ClassifierOptions(**QUICK, precision="float32")
+JUDGE = JudgeOptions(
+    **{**QUICK, "steps": 100},
+    precision="float32",
+    shift=2,
+    validation_fraction=0.1,
+    evaluate_every=50,
+    patience=2,
+)
+HVRT = HVRTEstimator(min_samples_leaf=5)
+FLOW = FlowMapEstimator(
+    width=32,
+    blocks=2,
+    training_steps=200,
+    batch_size=128,
+    precision="float32",
+    solver_steps=4,
+    trajectories=2000,
+    distillation_steps=100,
+)
+POINTS = {"epanechnikov": (0.0, 1.0, 3.0), "flow_map": (0.5,)}
+
+
+@pytest.fixture(scope="module")
+def autoencoder(digits: LabelledImages, make_options: Callable[..., Any]) -> Autoencoder:
+    options = make_options(latent_dim=8, width=8, epochs=4, batch_size=64, validation_fraction=0.0)
+    return train_autoencoder(digits.images[:2500], options, seed=0, device=CPU)[0]
+
+
+@pytest.fixture(scope="module")
+def yardstick(digits: LabelledImages, autoencoder: Autoencoder) -> Yardstick:
+    train, test = digits[torch.arange(2500)], digits[torch.arange(2500, 5000)]
+    judge = train_judge(train.images, train.labels, 10, JUDGE, seed=0, device=CPU)
+    return Yardstick(
+        (train, encode_images(autoencoder, train.images, CPU)[0]),
+        (test, encode_images(autoencoder, test.images, CPU)[0]),
+        autoencoder,
+        judge,
+        n=1000,
+        compared=500,
+        device=CPU,
+    )
+
+
+def measured(yardstick: Yardstick, **changes: Any) -> list[dict[str, Any]]:
+    arguments = {"seeds": 2, "seed": 0, **changes}
+    return measure_frontier(yardstick, POINTS, HVRT, FLOW, CLASSIFIER, **arguments)
+
+
+@pytest.fixture(scope="module")
+def entries(yardstick: Yardstick) -> list[dict[str, Any]]:
+    return measured(yardstick)
+
+
+@pytest.fixture(scope="module")
+def rows(entries: list[dict[str, Any]]) -> dict[tuple[str, float | None], dict[str, Any]]:
+    return {(row["sampler"], row["strength"]): row for row in summarise(entries)}
+
+
+def without_times(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in entry.items() if "seconds" not in k} for entry in entries]
+
+
+Rows = dict[tuple[str, float | None], dict[str, Any]]
+
+
+def test_every_point_and_every_floor_has_a_row(rows: Rows) -> None:
+    wanted = {(name, s) for name, strengths in POINTS.items() for s in strengths}
+    assert set(rows) == wanted | {(floor, None) for floor in FLOORS}
+    assert all(row["seeds"] == 2 for row in rows.values())
+
+
+def test_no_noise_gives_copies(rows: Rows) -> None:
+    copies, floor = rows["epanechnikov", 0.0], rows["copy_floor", None]
+    assert copies["dcr_latent"] < 1e-3
+    assert copies["dcr_image"] == 0
+    assert copies["attribution"] == 1
+    assert copies["fd"] == pytest.approx(floor["fd"], rel=0.15)
+
+
+def test_the_wider_the_kernel_the_more_novel(rows: Rows) -> None:
+    points = [rows["epanechnikov", s] for s in (0.0, 1.0, 3.0)]
+    assert points[0]["dcr_image"] < points[1]["dcr_image"] < points[2]["dcr_image"]
+    assert points[1]["attribution"] >= points[2]["attribution"]
+
+
+def test_floors_are_where_they_must_be(rows: Rows) -> None:
+    assert rows["reconstruction_floor", None]["dcr_image"] == 1
+    assert rows["copy_floor", None]["dcr_image"] == 0
+    assert rows["real_floor", None]["fd"] < rows["copy_floor", None]["fd"]
+    assert rows["real_floor", None]["tstr"] is not None
+
+
+def test_evaluations_are_those_of_the_network(rows: Rows) -> None:
+    assert rows["epanechnikov", 1.0]["evaluations"] == 0
+    assert rows["flow_map", 0.5]["evaluations"] == 1
+
+
+def test_a_table_that_was_cut_off_goes_on(
+    yardstick: Yardstick, entries: list[dict[str, Any]]
+) -> None:
+    kept: list[list[dict[str, Any]]] = []
+
+    def cut(found: list[dict[str, Any]]) -> None:
+        kept.append(list(found))
+        if len(kept) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measured(yardstick, keep=cut)
+    assert 0 < len(kept[-1]) < len(entries)
+    again: list[int] = []
+    went_on = measured(yardstick, done=kept[-1], keep=lambda found: again.append(len(found)))
+    assert len(again) == 2, "what was there was measured again"
+    assert without_times(went_on) == without_times(entries)
+
+
+def test_repetitions_differ(entries: list[dict[str, Any]]) -> None:
+    for name in POINTS:
+        found = [e["fd"] for e in entries if e["sampler"] == name and e["strength"] in (0.5, 1.0)]
+        assert len(set(found)) == 2
+
+
+@pytest.mark.parametrize("name", sorted(APPROACHES))
+def test_every_approach_draws_at_any_strength(name: str, yardstick: Yardstick, fits: Fits) -> None:
+    at = APPROACHES[name].fit(fits)
+    away = []
+    for strength in (0.3, 0.9):
+        sampler = at(strength)
+        assert sampler.counts.tolist() == torch.bincount(yardstick.train.labels).tolist()
+        drawn, labels, rows = sampler.draw(2000, generator=torch.Generator().manual_seed(0))
+        assert torch.isfinite(drawn).all()
+        assert rows is not None
+        ordered = torch.argsort(yardstick.train.labels, stable=True)[rows]
+        assert torch.equal(labels, yardstick.train.labels[ordered])
+        away.append((drawn - yardstick.latents[ordered]).norm(dim=1).median().item())
+    assert away[0] < away[1]
+
+
+@pytest.fixture(scope="module")
+def fits(yardstick: Yardstick) -> Fits:
+    return Fits(yardstick.latents, yardstick.train.labels, HVRT, FLOW, seed=0)
+
+
+def test_the_flow_is_trained_once(fits: Fits) -> None:
+    flow, jump = (APPROACHES[name].fit(fits)(1.0) for name in ("latent_flow", "one_jump"))
+    assert isinstance(flow, LatentFlow) and isinstance(jump, LatentFlow)
+    assert flow.field is jump.field
+    assert (flow.evaluations, jump.evaluations) == (7, 1)
+
+
+def test_means_and_deviations_are_over_seeds() -> None:
+    entry = {
+        "sampler": "x",
+        "strength": 1.0,
+        "evaluations": 1,
+        "dcr_image": 0.5,
+        "dcr_latent": 0.6,
+        "attribution": None,
+        "tstr": None,
+        "seconds": 1.0,
+        "fit_seconds": 2.0,
+    }
+    (row,) = summarise([{**entry, "fd": 1.0, "seed": 0}, {**entry, "fd": 3.0, "seed": 1}])
+    assert row["fd"] == 2
+    assert row["fd_std"] == pytest.approx(2**0.5)
+    assert row["seeds"] == 2
+    assert row["attribution"] is row["tstr"] is row["tstr_std"] is None
+
+
+def test_the_picture_names_every_sampler_and_floor(rows: Rows) -> None:
+    figure = plot_frontier_of_samplers(list(rows.values()))
+    said = " ".join(text.get_text() for text in figure.legends[0].get_texts())
+    for word in ("epanechnikov", "flow map (1 evaluation)", "real training", "test images"):
+        assert word in said
