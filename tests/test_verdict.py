@@ -9,7 +9,7 @@ import pytest
 from hvrt_diffuser.verdict import describe_run
 
 FD = {
-    "hvrt": 6.5,
+    "synthetic": 6.5,
     "vae_beta_0_5": 40.0,
     "train_floor": 2.0,
     "reconstruction_floor": 3.0,
@@ -17,16 +17,16 @@ FD = {
 }
 SUPPORT = {"precision": 0.9, "recall": 0.9, "density": 1.0, "coverage": 0.9}
 EVALUATION: dict[str, Any] = {
-    "n": {"hvrt": 10_000, "test": 9_000},
+    "n": {"synthetic": 10_000, "test": 9_000},
     "judge_accuracy": 99.1,
     "missing_classes": [],
-    "label_agreement": {"hvrt": 98.5, "test": 99.1},
+    "label_agreement": {"synthetic": 98.5, "test": 99.1},
     "fd_classifier": FD,
-    "manifold_classifier": {"hvrt": SUPPORT, "train_floor": SUPPORT},
-    "dcr_ratio_image": {"hvrt": 0.55},
-    "authentic_image": {"hvrt": 0.3, "test": 0.5},
-    "dcr_ratio_raw": {"hvrt": 0.7},
-    "authentic_raw": {"hvrt": 0.4, "test": 0.5},
+    "manifold_classifier": {"synthetic": SUPPORT, "train_floor": SUPPORT},
+    "dcr_ratio_image": {"synthetic": 0.55},
+    "authentic_image": {"synthetic": 0.3, "test": 0.5},
+    "dcr_ratio_raw": {"synthetic": 0.7},
+    "authentic_raw": {"synthetic": 0.4, "test": 0.5},
 }
 
 
@@ -49,7 +49,7 @@ TSTR: dict[str, Any] = {
     "rows": [
         row("real_all", 60_000, 99.0),
         row("real_equal_n", 1000, 98.0),
-        row("hvrt_conditional", 1000, 97.5, ["real_equal_n", 1000]),
+        row("synthetic", 1000, 97.5, ["real_equal_n", 1000]),
         row("random_decoded", 1000, 12.0, ["real_equal_n", 1000]),
     ],
 }
@@ -121,7 +121,7 @@ def test_a_class_that_is_missing_is_said(with_tstr: bool) -> None:
     [(98.5, "agree with what"), (93.0, "some labels disagree"), (50.0, "many labels disagree")],
 )
 def test_without_tstr_nothing_is_said_of_errors_after_training(agreement: float, said: str) -> None:
-    text = told({**EVALUATION, "label_agreement": {"hvrt": agreement, "test": 99.1}}, None)
+    text = told({**EVALUATION, "label_agreement": {"synthetic": agreement, "test": 99.1}}, None)
     answer = next(line for line in text.splitlines() if "Can a classifier be trained" in line)
     assert said in answer
     assert "errors" not in answer

@@ -25,12 +25,12 @@ DATA_FILES: dict[Form, str] = {
 SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 HOW = """\
-An autoencoder encoded real images, a tree partitioned their latents, new latents were drawn from \
-a kernel in each leaf, and the autoencoder decoded them in one pass."""
+An autoencoder encoded real images, the sampler below was fitted on their latents and drew new \
+ones, and the autoencoder decoded these in one pass."""
 
 LIMITS = """\
-- **Not as a privacy safeguard.** Every draw is made around training images and may lie near one \
-of them, or nearly be its copy. If those were private, so is this dataset.
+- **Not as a privacy safeguard.** Whatever the sampler, a draw may lie near a training \
+image, or nearly be its copy. If those were private, so is this dataset.
 - **Not to evaluate a model.** No test accuracy may be reported on these images: they show what \
 their generator took up of its source, its errors included. Test on real images that it never saw.
 - **Not for decisions about people.** Nothing here is evidence about anyone, and what was skewed \

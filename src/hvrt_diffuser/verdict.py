@@ -66,9 +66,9 @@ def _fidelity(evaluation: Mapping[str, Any]) -> list[str]:
         f"Fidelity          Fréchet distance in the classifier's features to "
         f"{n['test']:,} real test images (not FID):"
     )
-    rows = [f"    {fd['hvrt']:10.2f}    the {n['hvrt']:,} synthetic images"]
+    rows = [f"    {fd['synthetic']:10.2f}    the {n['synthetic']:,} synthetic images"]
     rows += [f"    {fd[name]:10.2f}    {set_name(name)}" for name in (*FLOORS, vae)]
-    excess = fd["hvrt"] - fd["copy_floor"]
+    excess = fd["synthetic"] - fd["copy_floor"]
     return [head, *rows, f"    {excess:10.2f}    what the synthetic images have over pure copies"]
 
 
@@ -81,11 +81,12 @@ def _utility(tstr: Mapping[str, Any]) -> list[str]:
     texts = {
         "real_all": "all {n:,} real training images",
         "real_equal_n": "{n:,} real training images",
-        "hvrt_conditional": "{n:,} synthetic images",
-        "hvrt_equal_information": "{n:,} synthetic images of a generator that saw {n:,} real ones",
-        "real_and_hvrt": "{n:,} images, real and synthetic",
+        "synthetic": "{n:,} synthetic images",
+        "synthetic_equal_information": "{n:,} synthetic images of a generator that saw {n:,} real "
+        "ones",
+        "real_and_synthetic": "{n:,} images, real and synthetic",
         "few_shot_real": "{n:,} real training images",
-        "few_shot_real_and_hvrt": "these and synthetic images made from them, {n:,} in all",
+        "few_shot_real_and_synthetic": "these and synthetic images made from them, {n:,} in all",
     }
     for row in rows:
         if row["row"] in texts:

@@ -128,10 +128,10 @@ def test_fresh_real_images_are_good_in_every_way(real: dict[str, Any]) -> None:
     assert verdict["novelty"]["grade"] == "good", verdict["novelty"]
     assert verdict["utility"]["grade"] == "unknown"  # nothing was trained on them
     assert grades(real, "utility") == {"label_agreement": "good"}
-    assert real["fd_classifier"]["hvrt"] == pytest.approx(
+    assert real["fd_classifier"]["synthetic"] == pytest.approx(
         real["fd_classifier"]["train_floor"], rel=0.5
     )
-    assert real["nearest_neighbour_test_classifier"]["hvrt"]["low"] < 0.5
+    assert real["nearest_neighbour_test_classifier"]["synthetic"]["low"] < 0.5
 
 
 def test_copies_look_real_and_are_flagged(
@@ -141,9 +141,9 @@ def test_copies_look_real_and_are_flagged(
     verdict = reach_verdict(found)
     assert verdict["likeness"]["grade"] == "good", verdict["likeness"]
     assert verdict["novelty"]["grade"] == "poor"
-    assert found["dcr_ratio_raw"]["hvrt"] == 0
-    assert found["authentic_raw"]["hvrt"] == 0
-    assert real["dcr_ratio_raw"]["hvrt"] == pytest.approx(1, abs=0.1)
+    assert found["dcr_ratio_raw"]["synthetic"] == 0
+    assert found["authentic_raw"]["synthetic"] == 0
+    assert real["dcr_ratio_raw"]["synthetic"] == pytest.approx(1, abs=0.1)
 
 
 def test_copies_through_the_autoencoder_are_flagged(
@@ -153,8 +153,8 @@ def test_copies_through_the_autoencoder_are_flagged(
     latents, _ = encode_images(own_autoencoder, some.images, CPU)
     found = measured(changed(some, lambda x: decode_latents(own_autoencoder, latents, CPU)))
     assert reach_verdict(found)["novelty"]["grade"] == "poor"
-    assert found["dcr_ratio_image"]["hvrt"] == 0
-    assert found["fd_classifier"]["hvrt"] == pytest.approx(
+    assert found["dcr_ratio_image"]["synthetic"] == 0
+    assert found["fd_classifier"]["synthetic"] == pytest.approx(
         found["fd_classifier"]["copy_floor"], rel=0.3
     )
 
@@ -167,9 +167,9 @@ def test_a_class_that_is_missing_is_flagged(
     assert found["missing_classes"] == ["3"]
     assert reach_verdict(found)["likeness"]["grade"] == "poor"
     for name in ("coverage", "recall"):
-        fell = real["manifold_classifier"]["hvrt"][name]
-        assert found["manifold_classifier"]["hvrt"][name] < fell - 0.04
-    assert found["fd_classifier"]["hvrt"] > 2 * real["fd_classifier"]["hvrt"]
+        fell = real["manifold_classifier"]["synthetic"][name]
+        assert found["manifold_classifier"]["synthetic"][name] < fell - 0.04
+    assert found["fd_classifier"]["synthetic"] > 2 * real["fd_classifier"]["synthetic"]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_images_of_another_look_are_flagged(
 ) -> None:
     found = measured(changed(parts["fresh"], change))
     assert grades(found, "likeness")["fd_over_floor"] != "good"
-    assert found["fd_classifier"]["hvrt"] > 3 * real["fd_classifier"]["hvrt"]
-    assert found["classifier_test_classifier"]["hvrt"]["low"] > 0.6
+    assert found["fd_classifier"]["synthetic"] > 3 * real["fd_classifier"]["synthetic"]
+    assert found["classifier_test_classifier"]["synthetic"]["low"] > 0.6
 
 
 def test_noise_is_no_image(measured: Case, parts: dict[str, LabelledImages]) -> None:
@@ -207,7 +207,7 @@ def test_permuted_labels_are_flagged(measured: Case, parts: dict[str, LabelledIm
     permuted = fresh.labels[torch.randperm(len(fresh), generator=torch.Generator().manual_seed(0))]
     found = measured(replace(fresh, labels=permuted))
     assert reach_verdict(found)["utility"]["grade"] == "poor"
-    assert found["label_agreement"]["hvrt"] < 20
+    assert found["label_agreement"]["synthetic"] < 20
     assert reach_verdict(found)["likeness"]["grade"] == "good"  # pictures are as they were
 
 
@@ -217,7 +217,7 @@ def test_permuted_labels_teach_nothing(parts: dict[str, LabelledImages]) -> None
     permuted = fresh.labels[torch.randperm(len(fresh), generator=source)]
     rows = {
         ("real_equal_n", n): equal_n(parts["train"], n),
-        ("hvrt_conditional", n): fixed(fresh.images[:n], permuted[:n]),
+        ("synthetic", n): fixed(fresh.images[:n], permuted[:n]),
         ("good", n): fixed(fresh.images[:n], fresh.labels[:n]),
     }
     real = ("real_equal_n", n)
@@ -231,8 +231,8 @@ def test_permuted_labels_teach_nothing(parts: dict[str, LabelledImages]) -> None
         predictions, {(t.row, t.n): t.against for t in tasks}, parts["test"].class_names
     )
     found = {row["row"]: row for row in table["rows"]}
-    assert found["hvrt_conditional"]["mean"] < 40 < found["real_equal_n"]["mean"]
-    assert found["hvrt_conditional"]["mcnemar_p"] < 1e-6
+    assert found["synthetic"]["mean"] < 40 < found["real_equal_n"]["mean"]
+    assert found["synthetic"]["mcnemar_p"] < 1e-6
     assert found["good"]["mean"] == pytest.approx(found["real_equal_n"]["mean"], abs=8)
 
 
@@ -243,10 +243,10 @@ def test_a_sampler_that_collapsed_is_flagged(
     few = torch.cat([(fresh.labels == c).nonzero()[:1, 0] for c in range(10)])
     found = measured(fresh[few[torch.arange(1300) % 10]])
     assert reach_verdict(found)["likeness"]["grade"] == "poor"
-    shares = found["manifold_classifier"]["hvrt"]
+    shares = found["manifold_classifier"]["synthetic"]
     assert shares["coverage"] < 0.2
     assert shares["recall"] < 0.2
-    assert found["vendi_classifier"]["hvrt"] < real["vendi_classifier"]["hvrt"]
+    assert found["vendi_classifier"]["synthetic"] < real["vendi_classifier"]["synthetic"]
 
 
 class TestBadInput:

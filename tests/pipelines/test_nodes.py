@@ -32,7 +32,7 @@ from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
 from hvrt_diffuser.pipelines.generation.nodes import generate, plot_grid
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.nodes import describe_partition, fit, plot_partition
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.nodes import encode
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.tstr.nodes import (
@@ -41,13 +41,22 @@ from hvrt_diffuser.pipelines.tstr.nodes import (
     train_synthetic_test_real,
 )
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
-from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
+from hvrt_diffuser.samplers import LatentFlow, SmoothedBootstrap, StandardNormal
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "owl")
 COUNTS = (60, 40, 20)
 LATENT_DIM = 4
 FITTING = HVRTFittingOptions(min_samples_leaf=5)
+FLOW = FlowOptions(
+    width=8,
+    blocks=1,
+    training_steps=3,
+    batch_size=16,
+    trajectories=20,
+    distillation_steps=3,
+    precision="float32",
+)
 CLASSIFIER = {
     "width": 4,
     "steps": 3,
@@ -105,9 +114,13 @@ def latents(autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
     return encode(autoencoder, train, LatentEncodingOptions(device=None), "cpu")
 
 
+def fit_hvrt(latents: pd.DataFrame, options: HVRTFittingOptions, seed: int = 0) -> Any:
+    return fit(latents, "hvrt", options, FLOW, seed, "cpu")
+
+
 @pytest.fixture(scope="module")
 def sampler(latents: pd.DataFrame) -> SmoothedBootstrap:
-    return fit(latents, FITTING, 0)
+    return fit_hvrt(latents, FITTING)
 
 
 def count(labels: Tensor) -> list[int]:
@@ -257,7 +270,7 @@ class TestHVRTFitting:
         self, latents: pd.DataFrame, strategy: Any, factor: float
     ) -> None:
         """The kernel 3/4 (1 - x^2) has the variance 1/5, and the normal one 1."""
-        sampler = fit(latents, HVRTFittingOptions(min_samples_leaf=5, strategy=strategy), 0)
+        sampler = fit_hvrt(latents, HVRTFittingOptions(min_samples_leaf=5, strategy=strategy))
         partition = describe_partition(sampler)
         found = partition.loc[partition["fit"] == "all", "noise_deviation"].to_numpy()
         scale = sampler.overall.kernel.tensors()["scale"].numpy()
@@ -270,7 +283,7 @@ class TestHVRTFitting:
         options = HVRTFittingOptions(
             min_samples_leaf=5, strategy=strategy, members=3, tree_splitter="random"
         )
-        partition = describe_partition(fit(latents, options, 0))
+        partition = describe_partition(fit_hvrt(latents, options))
         rows = partition.groupby("fit")["rows"].sum()
         assert rows["all"] == 3 * sum(COUNTS)
         assert [rows[str(label)] for label in range(len(NAMES))] == [3 * n for n in COUNTS]
@@ -279,7 +292,9 @@ class TestHVRTFitting:
 
     def test_depends_on_the_seed_where_something_is_random(self, latents: pd.DataFrame) -> None:
         options = HVRTFittingOptions(min_samples_leaf=5, tree_splitter="random")
-        one, same, other = (describe_partition(fit(latents, options, seed)) for seed in (0, 0, 1))
+        one, same, other = (
+            describe_partition(fit_hvrt(latents, options, seed)) for seed in (0, 0, 1)
+        )
         pd.testing.assert_frame_equal(one, same)
         assert not one.equals(other)
 
@@ -288,12 +303,27 @@ class TestHVRTFitting:
     ) -> None:
         assert sampler.origin["autoencoder"] == autoencoder.fingerprint()
 
+    @pytest.mark.parametrize(("name", "evaluations"), [("latent_flow", 15), ("flow_map", 1)])
+    def test_a_flow_is_fitted_by_its_name(
+        self, autoencoder: Autoencoder, latents: pd.DataFrame, name: Any, evaluations: int
+    ) -> None:
+        flow = fit(latents, name, FITTING, FLOW, 0, "cpu")
+        assert isinstance(flow, LatentFlow)
+        assert flow.evaluations == evaluations
+        assert flow.origin["autoencoder"] == autoencoder.fingerprint()
+        partition = describe_partition(flow)
+        assert partition.empty
+        assert list(partition.columns) == ["fit", "leaf", "rows", "noise_deviation"]
+        assert isinstance(plot_partition(partition), Figure)
+
     def test_is_drawn(self, sampler: SmoothedBootstrap) -> None:
         assert isinstance(plot_partition(describe_partition(sampler)), Figure)
 
 
 class TestGenerate:
-    OPTIONS = GenerationOptions(n=30, class_id=None, precision="float32", seed=None, device=None)
+    OPTIONS = GenerationOptions(
+        sampler="hvrt", n=30, class_id=None, precision="float32", seed=None, device=None
+    )
 
     def images(self, *models: Any, test: LabelledImages, **options: Any) -> tuple[Tensor, Tensor]:
         chosen = self.OPTIONS.model_copy(update=options)
@@ -365,7 +395,7 @@ class TestEvaluate:
 
     @pytest.fixture(scope="class")
     def sampler(self, latents: pd.DataFrame) -> SmoothedBootstrap:
-        return fit(latents, FITTING, 0)
+        return fit_hvrt(latents, FITTING)
 
     @pytest.fixture(scope="class")
     def judge(self) -> Classifier:
@@ -413,7 +443,12 @@ class TestEvaluate:
                 BaselineOptions(beta=1.0),
                 judge,
                 GenerationOptions(
-                    n=1, class_id=class_id, seed=None, precision="float32", device=None
+                    sampler="hvrt",
+                    n=1,
+                    class_id=class_id,
+                    seed=None,
+                    precision="float32",
+                    device=None,
                 ),
                 options,
                 0,
@@ -426,7 +461,7 @@ class TestEvaluate:
         found = measure(train[torch.arange(500)])
         assert found["n"] == {
             "test": 450,
-            "hvrt": 500,
+            "synthetic": 500,
             "vae_beta_1": 500,
             "train_floor": 500,
             "reconstruction_floor": 450,
@@ -434,7 +469,13 @@ class TestEvaluate:
         }
         assert found["classes"] == list(NAMES)
         assert found["missing_classes"] == []
-        for name in ("hvrt", "vae_beta_1", "train_floor", "reconstruction_floor", "copy_floor"):
+        for name in (
+            "synthetic",
+            "vae_beta_1",
+            "train_floor",
+            "reconstruction_floor",
+            "copy_floor",
+        ):
             assert found["fd_classifier"][name] >= 0
 
     def test_of_one_class_compares_with_that_class_alone(
@@ -444,7 +485,9 @@ class TestEvaluate:
         found = measure(ones, 1)
         assert found["classes"] == ["dog"]
         assert found["missing_classes"] == []
-        assert found["n"]["hvrt"] == found["n"]["train_floor"] == found["n"]["copy_floor"] == 300
+        assert (
+            found["n"]["synthetic"] == found["n"]["train_floor"] == found["n"]["copy_floor"] == 300
+        )
         assert found["n"]["test"] == found["n"]["reconstruction_floor"] == 150
 
     def test_real_images_of_a_class_are_nearer_than_those_of_another(
@@ -452,16 +495,16 @@ class TestEvaluate:
     ) -> None:
         """Its training images, called synthetic, are the training floor itself."""
         found = measure(train[(train.labels == 1).nonzero()[:, 0]], 1)["fd_classifier"]
-        assert found["hvrt"] == pytest.approx(found["train_floor"], rel=1e-6, abs=1e-6)
+        assert found["synthetic"] == pytest.approx(found["train_floor"], rel=1e-6, abs=1e-6)
         foreign = train[(train.labels == 2).nonzero()[:, 0]]
         disguised = replace(foreign, labels=torch.ones(len(foreign), dtype=torch.int64))
-        assert measure(disguised, 1)["fd_classifier"]["hvrt"] > found["hvrt"]
+        assert measure(disguised, 1)["fd_classifier"]["synthetic"] > found["synthetic"]
 
     def test_a_class_that_is_missing_is_named(self, measure: Any, train: LabelledImages) -> None:
         found = measure(train[(train.labels != 1).nonzero()[:, 0]])
         assert found["missing_classes"] == ["dog"]
         assert found["n"]["test"] == 450
-        assert found["per_class"]["dog"]["hvrt"] == {"n": 0, "agreement": None}
+        assert found["per_class"]["dog"]["synthetic"] == {"n": 0, "agreement": None}
 
     def test_a_class_that_was_not_asked_for_is_refused(
         self, measure: Any, train: LabelledImages
@@ -589,7 +632,7 @@ class TestTSTR:
 
         def train_all(checkpoint: Checkpoint, options: TSTROptions = self.OPTIONS) -> Predictions:
             return train_synthetic_test_real(
-                train, test, *models, TRAINING, FITTING, options, 0, "cpu", checkpoint
+                train, test, *models, TRAINING, "hvrt", FITTING, FLOW, options, 0, "cpu", checkpoint
             )
 
         return train_all
@@ -607,19 +650,19 @@ class TestTSTR:
         assert found == [
             ("real_all", 120),
             ("real_equal_n", 30),
-            ("hvrt_conditional", 30),
-            ("hvrt_equal_information", 30),
+            ("synthetic", 30),
+            ("synthetic_equal_information", 30),
             ("vae_beta_0_05", 30),
             ("random_decoded", 30),
             ("copied", 30),
-            ("real_and_hvrt", 60),
-            ("hvrt_conditional", 120),
+            ("real_and_synthetic", 60),
+            ("synthetic", 120),
             ("vae_beta_0_05", 120),
             ("random_decoded", 120),
             ("copied", 120),
-            ("real_and_hvrt", 240),
+            ("real_and_synthetic", 240),
             ("few_shot_real", 30),
-            ("few_shot_real_and_hvrt", 150),
+            ("few_shot_real_and_synthetic", 150),
         ]
         for row in metrics["rows"]:
             assert len(row["accuracies"]) == row["seeds"] == 2
@@ -630,10 +673,10 @@ class TestTSTR:
 
     def test_rows_are_compared_with_as_many_real_images(self, metrics: dict[str, Any]) -> None:
         against = {(row["row"], row["n"]): row["against"] for row in metrics["rows"]}
-        assert against["hvrt_conditional", 30] == ["real_equal_n", 30]
-        assert against["hvrt_conditional", 120] == ["real_all", 120]
-        assert against["real_and_hvrt", 60] == ["real_equal_n", 30]
-        assert against["few_shot_real_and_hvrt", 150] == ["few_shot_real", 30]
+        assert against["synthetic", 30] == ["real_equal_n", 30]
+        assert against["synthetic", 120] == ["real_all", 120]
+        assert against["real_and_synthetic", 60] == ["real_equal_n", 30]
+        assert against["few_shot_real_and_synthetic", 150] == ["few_shot_real", 30]
         for row in metrics["rows"]:
             assert (row["mcnemar_p"] is None) == (row["against"] is None)
             assert row["mcnemar_p"] is None or 0 <= row["mcnemar_p"] <= 1

@@ -24,7 +24,7 @@ from hvrt_diffuser.report import (
 )
 
 FD = {
-    "hvrt": 6.5,
+    "synthetic": 6.5,
     "vae_beta_1": 40.0,
     "train_floor": 2.0,
     "reconstruction_floor": 3.0,
@@ -43,26 +43,26 @@ def make_images(n: int, seed: int = 0) -> LabelledImages:
 
 @pytest.fixture
 def evaluation() -> dict[str, Any]:
-    by_class = {"test": {"n": 10, "agreement": 99.0}, "hvrt": {"n": 10, "agreement": None}}
+    by_class = {"test": {"n": 10, "agreement": 99.0}, "synthetic": {"n": 10, "agreement": None}}
     return {
         "origin": {"sampler": "HVRT"},
         "images": fingerprint(make_images(20)),
-        "n": {"hvrt": 20, "test": 10, **{name: 20 for name in FD if name != "hvrt"}},
+        "n": {"synthetic": 20, "test": 10, **{name: 20 for name in FD if name != "synthetic"}},
         "judge_accuracy": 99.1,
         "classes": list(make_images(2).class_names),
         "missing_classes": [],
-        "label_agreement": {"hvrt": 98.5, "test": 99.1},
+        "label_agreement": {"synthetic": 98.5, "test": 99.1},
         "per_class": {name: by_class for name in make_images(2).class_names},
         "fd_classifier": FD,
         "kid_classifier": {name: {"mean": 0.1, "std": 0.01} for name in FD},
         "manifold_classifier": {name: SUPPORT for name in FD},
-        "dcr_ratio_image": {"hvrt": 0.55},
-        "dcr_ratio_raw": {"hvrt": 0.65},
-        "dcr_ratio_latent": {"hvrt": 0.66},
-        "authentic_image": {"hvrt": 0.3, "test": 0.5},
-        "authentic_raw": {"hvrt": 0.3, "test": 0.5},
-        "authentic_latent": {"hvrt": 0.3, "test": 0.5},
-        "attribution_latent": {"hvrt": 0.998},
+        "dcr_ratio_image": {"synthetic": 0.55},
+        "dcr_ratio_raw": {"synthetic": 0.65},
+        "dcr_ratio_latent": {"synthetic": 0.66},
+        "authentic_image": {"synthetic": 0.3, "test": 0.5},
+        "authentic_raw": {"synthetic": 0.3, "test": 0.5},
+        "authentic_latent": {"synthetic": 0.3, "test": 0.5},
+        "attribution_latent": {"synthetic": 0.998},
     }
 
 
@@ -87,7 +87,7 @@ def tstr() -> dict[str, Any]:
         "steps": 5,
         "rows": [
             row("real_equal_n", 98.0, None),
-            row("hvrt_conditional", 97.0, ["real_equal_n", 10]),
+            row("synthetic", 97.0, ["real_equal_n", 10]),
         ],
         "trts": [{"n": 10, "seeds": 5, "mean": 96.0, "std": 0.2}],
     }

@@ -28,6 +28,7 @@ PIPELINES = [
     "report",
     "export",
 ]
+EXPERIMENTS = {"sampler_frontier": {"sampler_frontier.json", "samplers_plot.png"}}
 
 GPU_NODES = {
     "train_autoencoder",
@@ -84,7 +85,9 @@ def catalog_files(project: Any) -> set[str]:
     files = {
         entry["filepath"]
         for name, entry in entries.items()
-        if "{" not in name and "checkpoint" not in name and name != "exported_dataset"
+        if "{" not in name
+        and "checkpoint" not in name
+        and name not in {"exported_dataset", *EXPERIMENTS}
     }
     return files | BASELINE_FILES | PATTERN_FILES
 
@@ -93,7 +96,7 @@ class TestRegistry:
     def test_lists_every_pipeline_and_the_default(self, project: Any, kedro: Any) -> None:
         listed = kedro(project, "registry", "list").stdout
         names = [line[2:] for line in listed.splitlines() if line.startswith("- ")]
-        assert sorted(names) == sorted(["__default__", *PIPELINES])
+        assert sorted(names) == sorted(["__default__", *PIPELINES, *EXPERIMENTS])
 
 
 class TestFinishedRun:
@@ -150,10 +153,16 @@ class TestFinishedRun:
         tstr = json.loads(project.file("08_reporting", "tstr.json").read_text())
         verdict = done.stdout[done.stdout.index("Synthetic images  ") :]
         assert "data/07_model_output/test/synthetic_images.parquet" in verdict
-        for name in ("hvrt", "train_floor", "reconstruction_floor", "copy_floor", "vae_beta_1"):
+        for name in (
+            "synthetic",
+            "train_floor",
+            "reconstruction_floor",
+            "copy_floor",
+            "vae_beta_1",
+        ):
             assert f"{evaluation['fd_classifier'][name]:.2f} " in verdict, name
         for row in tstr["rows"]:
-            if row["row"] in ("real_equal_n", "real_all", "hvrt_conditional"):
+            if row["row"] in ("real_equal_n", "real_all", "synthetic"):
                 assert f"{row['mean']:.2f}% ± {row['std']:.2f}" in verdict, row["row"]
         assert "500 real training images" in verdict
         assert "kedro viz" in verdict
@@ -186,6 +195,24 @@ class TestAlone:
         reports = name in ("generation", "evaluation", "tstr")
         assert ("Synthetic images  " in done.stdout) == reports
 
+    @pytest.mark.parametrize("name", EXPERIMENTS)
+    def test_each_experiment(self, finished_copy: Any, kedro_here: Any, name: str) -> None:
+        before = finished_copy.hashes()
+        kedro_here(finished_copy, "run", "--env", "test", "--pipelines", name)
+        added = {Path(file).name for file in set(finished_copy.hashes()) - set(before)}
+        assert added == EXPERIMENTS[name]
+
+    @pytest.mark.parametrize("sampler", ["latent_flow", "flow_map"])
+    def test_with_another_sampler(self, finished_copy: Any, kedro_here: Any, sampler: str) -> None:
+        stages = "hvrt_fitting,generation,evaluation,report,export"
+        choice = f"generation.sampler={sampler}"
+        kedro_here(finished_copy, "run", "--env", "test", "--pipelines", stages, "--params", choice)
+        report = json.loads(finished_copy.file("08_reporting", "report.json").read_text())
+        words = sampler.replace("_", " ")
+        assert report["evaluation"]["origin"]["sampler"] == words
+        assert report["evaluation"]["attribution_latent"]["synthetic"] is None
+        assert words in finished_copy.file("07_model_output", "dataset/README.md").read_text()
+
     def test_the_older_spelling(self, finished_copy: Any, kedro_here: Any) -> None:
         finished_copy.file("08_reporting", "tstr.json").unlink()
         done = kedro_here(finished_copy, "run", "--env", "test", "--pipeline=tstr")
@@ -210,7 +237,7 @@ class TestAlone:
         before = [path.stat().st_mtime_ns for path in kept]
         for path in made:
             path.unlink()
-        kedro_here(finished_copy, "run", "--env", "test", "--from-nodes", "fit_hvrt")
+        kedro_here(finished_copy, "run", "--env", "test", "--from-nodes", "fit_sampler")
         assert [path.stat().st_mtime_ns for path in kept] == before
         assert all(path.exists() for path in made)
 

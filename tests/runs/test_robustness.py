@@ -239,5 +239,5 @@ def test_autoencoder_trained_again_after_the_fit(
         said = sentence(kedro_here(finished_copy, *stages, node, check=False))
         assert "run latent_encoding and hvrt_fitting again" in said
     assert finished_copy.hashes() == before
-    kedro_here(finished_copy, *stages, "encode_train,fit_hvrt")
+    kedro_here(finished_copy, *stages, "encode_train,fit_sampler")
     kedro_here(finished_copy, *stages, "generate_images")

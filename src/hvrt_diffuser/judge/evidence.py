@@ -23,7 +23,7 @@ __all__ = ["SYNTHETIC", "TEST", "Evidence", "LatentEvidence", "gather"]
 
 Array = NDArray[np.float32]
 
-SYNTHETIC = "hvrt"
+SYNTHETIC = "synthetic"
 TEST = "test"
 
 
@@ -51,7 +51,7 @@ class LatentEvidence:
 class Evidence:
     """Sets of images by name, as the extractors see them; all are compared with ``test``.
 
-    Names: ``hvrt``, the synthetic images; ``vae_beta_1`` and alike, a VAE's prior decoded; and the
+    Names: ``synthetic``, what is judged; ``vae_beta_1`` and alike, a VAE's prior decoded; and the
     floors, which no sampler can be expected to fall below: ``train_floor``, real training images;
     ``reconstruction_floor``, test images through the autoencoder; ``copy_floor``, training images
     through the autoencoder, which is what a pure copier makes.

@@ -195,7 +195,7 @@ def _compared(tstr: Mapping[str, Any] | None) -> Iterable[tuple[Any, Any]]:
     """Synthetic rows, and the real rows that they are compared with."""
     rows = {(row["row"], row["n"]): row for row in tstr["rows"]} if tstr else {}
     for (name, _), row in rows.items():
-        if name == "hvrt_conditional":
+        if name == "synthetic":
             yield row, rows[tuple(row["against"])]
 
 

@@ -17,7 +17,7 @@ from hvrt_diffuser.autoencoders import (
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler, SmoothedBootstrap
+from hvrt_diffuser.samplers import LatentSampler, SamplerEstimator
 from hvrt_diffuser.seeding import generator
 
 __all__ = [
@@ -121,11 +121,11 @@ def fit_on_few(
     labels: Tensor,
     n_all: int,
     training: TrainingOptions,
-    estimator: HVRTEstimator,
+    estimator: SamplerEstimator,
     *,
     seed: int,
     device: torch.device,
-) -> tuple[Autoencoder, SmoothedBootstrap]:
+) -> tuple[Autoencoder, LatentSampler]:
     """An autoencoder and a sampler that have seen these images alone.
 
     The autoencoder takes as many optimiser steps as on ``n_all`` images: more epochs. A batch is at
@@ -149,4 +149,4 @@ def fit_on_few(
     training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     autoencoder, _ = train_autoencoder(images, training, seed=seed, device=device)
     latents, _ = encode_images(autoencoder, images, device)
-    return autoencoder, estimator.fit(latents, labels, seed=seed)
+    return autoencoder, estimator.fit(latents.to(device), labels, seed=seed)

@@ -101,8 +101,8 @@ def _class_by_class(
     n = None
     if tstr:
         rows = {(row["row"], row["n"]): row for row in tstr["rows"]}
-        n = max(size for name, size in rows if name == "hvrt_conditional")
-        own = rows["hvrt_conditional", n]
+        n = max(size for name, size in rows if name == "synthetic")
+        own = rows["synthetic", n]
         of_synthetic, of_real = own["per_class"], rows[tuple(own["against"])]["per_class"]
     return {
         "per_class_n": n,

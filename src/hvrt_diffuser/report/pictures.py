@@ -70,7 +70,7 @@ def draw_pictures(
     }
     latents = draws.numpy(), test[1].numpy()
     statistics = kolmogorov_smirnov(*latents)
-    fd = evaluation["fd_classifier"]
+    fd, ratio = evaluation["fd_classifier"], evaluation["dcr_ratio_image"]["synthetic"]
     return {
         "images": [
             Picture(
@@ -88,7 +88,7 @@ def draw_pictures(
                 "Fidelity against novelty: down is nearer to real images, right is farther from "
                 "copies.",
                 f"Pure copies stand at 0 and Fréchet distance {fd['copy_floor']:.2f}, synthetic "
-                f"images at {evaluation['dcr_ratio_image']['hvrt']:.2f} and {fd['hvrt']:.2f}, "
+                f"images at {ratio:.2f} and {fd['synthetic']:.2f}, "
                 f"fresh real images at 1 and {fd['train_floor']:.2f}.",
             )
         ],

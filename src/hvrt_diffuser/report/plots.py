@@ -15,7 +15,7 @@ from torch.nn import functional
 __all__ = ["SET_NAMES", "plot_fd", "plot_frontier", "plot_image_rows", "plot_marginals", "set_name"]
 
 SET_NAMES = {
-    "hvrt": "synthetic images",
+    "synthetic": "synthetic images",
     "train_floor": "real training images",
     "reconstruction_floor": "test images, decoded",
     "copy_floor": "training images, decoded (pure copies)",
@@ -73,7 +73,7 @@ def plot_fd(distances: Mapping[str, float]) -> Figure:
     ordered = dict(sorted(distances.items(), key=lambda item: -item[1]))
     figure = Figure(figsize=(6.4, 0.7 + 0.4 * len(ordered)), layout="constrained")
     axes = figure.subplots()
-    colours = ["C1" if name == "hvrt" else "C0" for name in ordered]
+    colours = ["C1" if name == "synthetic" else "C0" for name in ordered]
     bars = axes.barh([set_name(name) for name in ordered], list(ordered.values()), color=colours)
     axes.bar_label(bars, [f"{value:.2f}" for value in ordered.values()], padding=3)
     axes.set_xscale("log")
@@ -95,7 +95,7 @@ def plot_frontier(evaluation: Mapping[str, Any]) -> Figure:
     points = {
         "pure copies": (0.0, fd["copy_floor"], "C0"),
         "fresh real images": (1.0, fd["train_floor"], "C0"),
-        "synthetic images": (evaluation["dcr_ratio_image"]["hvrt"], fd["hvrt"], "C1"),
+        "synthetic images": (evaluation["dcr_ratio_image"]["synthetic"], fd["synthetic"], "C1"),
     }
     for name, (ratio, distance, colour) in points.items():
         axes.plot(ratio, distance, "o", color=colour)

@@ -24,7 +24,7 @@ from hvrt_diffuser.judge import (
 from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
-from hvrt_diffuser.samplers import SmoothedBootstrap
+from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap
 
 __all__ = ["evaluate", "train_classifier_judge"]
 
@@ -49,7 +49,7 @@ def evaluate(
     images_test: LabelledImages,
     latents_train: pd.DataFrame,
     latents_test: pd.DataFrame,
-    latent_sampler: SmoothedBootstrap,
+    latent_sampler: LatentSampler,
     autoencoder: Autoencoder,
     vae: Autoencoder,
     vae_options: BaselineOptions,
@@ -79,10 +79,19 @@ def evaluate(
     return {
         "origin": latent_sampler.origin,
         "images": fingerprint(synthetic_images),
-        "leaves_unconditional": latent_sampler.overall.n_leaves,
-        "leaves_per_class": latent_sampler.per_class.n_leaves,
+        "leaves": _leaves(latent_sampler),
         "judge_accuracy": 100 * correct.double().mean().item(),
         **measure(evidence),
+    }
+
+
+def _leaves(sampler: LatentSampler) -> dict[str, int] | None:
+    """How fine the partition is, where there is one."""
+    if not isinstance(sampler, SmoothedBootstrap):
+        return None
+    return {
+        "unconditional": sampler.overall.n_leaves,
+        "per_class": sampler.per_class.n_leaves,
     }
 
 

@@ -40,7 +40,7 @@ def export(
         source=report_metrics["dataset"]["source"],
         n_training=report_metrics["dataset"]["n_train"],
         autoencoder=f"convolutional, {parameters['ae_training.latent_dim']} latent dimensions",
-        sampler=f"{parameters['hvrt_fitting.partitioner']}, {parameters['hvrt_fitting.strategy']}",
+        sampler=_in_words(evaluation["origin"]),
         seed=report_metrics["seed"],
         versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
         command=made.get("command", "# not recorded"),
@@ -55,3 +55,10 @@ def export(
         ],
     )
     return Export(synthetic_images, options.form, dataset_card(facts))
+
+
+def _in_words(origin: dict[str, Any]) -> str:
+    """What drew the latents."""
+    if origin["sampler"] == "HVRT":
+        return f"{origin['partitioner']}, {origin['strategy']}"
+    return f"{origin['sampler']}, strength {origin['strength']:g}"

@@ -11,7 +11,7 @@ from hvrt_diffuser.devices import resolve_device
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
-from hvrt_diffuser.samplers import SmoothedBootstrap
+from hvrt_diffuser.samplers import LatentSampler
 
 __all__ = ["generate", "plot_grid"]
 
@@ -21,7 +21,7 @@ MAX_GRID_ROWS = 20
 
 def generate(
     autoencoder: Autoencoder,
-    latent_sampler: SmoothedBootstrap,
+    latent_sampler: LatentSampler,
     images_test: LabelledImages,
     options: GenerationOptions,
     seed: int,
@@ -37,7 +37,7 @@ def generate(
 
 def plot_grid(
     autoencoder: Autoencoder,
-    latent_sampler: SmoothedBootstrap,
+    latent_sampler: LatentSampler,
     images_test: LabelledImages,
     options: GenerationOptions,
     seed: int,

@@ -10,24 +10,50 @@ import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.datasets.latents import table_to_latents
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
-from hvrt_diffuser.samplers import SmoothedBootstrap
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
+    FlowOptions,
+    HVRTFittingOptions,
+    SamplerName,
+    choose_estimator,
+)
+from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler, SmoothedBootstrap
 
 __all__ = ["describe_partition", "fit", "plot_partition"]
 
 
-def fit(latents_train: pd.DataFrame, options: HVRTFittingOptions, seed: int) -> SmoothedBootstrap:
-    """HVRT on all latents, and on those of each class; it remembers whose latents they are."""
-    sampler = options.fit(*table_to_latents(latents_train), seed=seed)
-    fitted_on = {"autoencoder": latents_train.attrs.get("autoencoder")}
-    return replace(sampler, origin=sampler.origin | fitted_on)
+def fit(
+    latents_train: pd.DataFrame,
+    sampler: SamplerName,
+    hvrt: HVRTFittingOptions,
+    flow: FlowOptions,
+    seed: int,
+    device: str,
+) -> LatentSampler:
+    """The sampler of a name, which remembers whose latents it was fitted on.
+
+    HVRT's trees are fitted on the CPU, and a flow is trained on the device.
+    """
+    estimator = choose_estimator(sampler, hvrt, flow)
+    latents, labels = table_to_latents(latents_train)
+    if not isinstance(estimator, HVRTEstimator):
+        latents = latents.to(resolve_device(device))
+    fitted = estimator.fit(latents, labels, seed=seed)
+    return replace(
+        fitted,
+        origin=fitted.origin | {"autoencoder": latents_train.attrs.get("autoencoder")},
+    )
 
 
-def describe_partition(latent_sampler: SmoothedBootstrap) -> pd.DataFrame:
+def describe_partition(latent_sampler: LatentSampler) -> pd.DataFrame:
     """A row per leaf: its fit, its rows, and the deviation of its noise averaged over dimensions.
 
-    ``fit`` is ``all`` for the unconditional fit and the class for a fit of its own.
+    ``fit`` is ``all`` for the unconditional fit and the class for a fit of its own. A flow has no
+    leaves, and no rows here.
     """
+    if not isinstance(latent_sampler, SmoothedBootstrap):
+        types = {"fit": "object", "leaf": "int64", "rows": "int64", "noise_deviation": "float32"}
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})
     tables = []
     for name, part in (
         ("all", latent_sampler.overall),
@@ -52,6 +78,9 @@ def describe_partition(latent_sampler: SmoothedBootstrap) -> pd.DataFrame:
 def plot_partition(partition: pd.DataFrame) -> Figure:
     """How many training latents the leaves hold, and how wide their kernels are."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
+    if partition.empty:
+        figure.text(0.5, 0.5, "this sampler has no partition", ha="center", va="center")
+        return figure
     sizes, scales = figure.subplots(1, 2)
     groups = {
         "all latents": partition[partition["fit"] == "all"],

@@ -15,9 +15,16 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 fit,
-                ["latents_train", "params:hvrt_fitting", "params:seed"],
+                [
+                    "latents_train",
+                    "params:generation.sampler",
+                    "params:hvrt_fitting",
+                    "params:flow",
+                    "params:seed",
+                    "params:device",
+                ],
                 "latent_sampler",
-                name="fit_hvrt",
+                name="fit_sampler",
             ),
             node(
                 describe_partition, "latent_sampler", "partition_table", name="describe_partition"

@@ -16,7 +16,7 @@ from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
 from hvrt_diffuser.pipelines.tstr.nodes import plot_tstr
 from hvrt_diffuser.report import Picture, compose, draw_pictures, render_page
-from hvrt_diffuser.samplers import SmoothedBootstrap
+from hvrt_diffuser.samplers import LatentSampler
 from hvrt_diffuser.seeding import generator
 
 __all__ = ["write_report"]
@@ -28,7 +28,7 @@ def write_report(
     images_test: LabelledImages,
     latents_train: pd.DataFrame,
     latents_test: pd.DataFrame,
-    latent_sampler: SmoothedBootstrap,
+    latent_sampler: LatentSampler,
     autoencoder: Autoencoder,
     training_history: pd.DataFrame,
     evaluation_metrics: dict[str, Any],

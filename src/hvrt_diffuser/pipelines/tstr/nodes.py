@@ -13,10 +13,15 @@ from hvrt_diffuser.devices import resolve_device
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge import Predictions, tabulate, train_and_test
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
+    FlowOptions,
+    HVRTFittingOptions,
+    SamplerName,
+    choose_estimator,
+)
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.tstr.tasks import compared_with, list_tasks
-from hvrt_diffuser.samplers import SmoothedBootstrap, fit_posterior
+from hvrt_diffuser.samplers import LatentSampler, fit_posterior
 
 __all__ = ["plot_tstr", "tabulate_tstr", "train_synthetic_test_real"]
 
@@ -25,11 +30,13 @@ def train_synthetic_test_real(
     images_train: LabelledImages,
     images_test: LabelledImages,
     autoencoder: Autoencoder,
-    latent_sampler: SmoothedBootstrap,
+    latent_sampler: LatentSampler,
     vae: Autoencoder,
     vae_options: BaselineOptions,
     training: AETrainingOptions,
-    estimator: HVRTFittingOptions,
+    sampler_name: SamplerName,
+    hvrt: HVRTFittingOptions,
+    flow: FlowOptions,
     options: TSTROptions,
     seed: int,
     device: str,
@@ -37,11 +44,13 @@ def train_synthetic_test_real(
 ) -> Predictions:
     """What classifiers trained on each row see in the test images, over several repetitions."""
     where = resolve_device(options.device or device)
+    estimator = choose_estimator(sampler_name, hvrt, flow)
     posterior = fit_posterior(*encode_images(vae, images_train.images, where), images_train.labels)
     setting = {
         "tstr": options.model_dump_json(exclude={"device"}),
         "ae_training": training.model_dump_json(exclude={"device"}),
-        "hvrt_fitting": estimator.model_dump_json(),
+        "sampler": sampler_name,
+        "estimator": estimator.model_dump_json(),
         "autoencoder": autoencoder.fingerprint(),
         "vae": vae.fingerprint(),
         "seed": seed,

@@ -21,9 +21,13 @@ from hvrt_diffuser.judge.rows import (
     fixed,
 )
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
-from hvrt_diffuser.samplers import SmoothedBootstrap, StandardNormal
+from hvrt_diffuser.samplers import (
+    LatentSampler,
+    SamplerEstimator,
+    SmoothedBootstrap,
+    StandardNormal,
+)
 from hvrt_diffuser.seeding import derive_seed
 
 __all__ = ["compared_with", "list_tasks"]
@@ -44,25 +48,25 @@ def compared_with(vae: str, train: LabelledImages, options: TSTROptions) -> dict
     for n in options.n:
         real = _real(n, everything)
         rows[real] = None
-        rows["hvrt_conditional", n] = real
+        rows["synthetic", n] = real
         if n < everything:
-            rows["hvrt_equal_information", n] = real
+            rows["synthetic_equal_information", n] = real
         rows |= dict.fromkeys([(name, n) for name in (vae, "random_decoded", "copied")], real)
         rows[_augmented(n, everything)] = real
     if options.few_shot:
         few = options.few_shot * len(train.class_names)
         rows["few_shot_real", few] = None
-        rows["few_shot_real_and_hvrt", few + max(options.n)] = ("few_shot_real", few)
+        rows["few_shot_real_and_synthetic", few + max(options.n)] = ("few_shot_real", few)
     return rows
 
 
 def list_tasks(
     train: LabelledImages,
     autoencoder: Autoencoder,
-    sampler: SmoothedBootstrap,
+    sampler: LatentSampler,
     vae: tuple[str, Autoencoder, SmoothedBootstrap],
     training: AETrainingOptions,
-    estimator: HVRTFittingOptions,
+    estimator: SamplerEstimator,
     options: TSTROptions,
     *,
     seed: int,
@@ -70,9 +74,9 @@ def list_tasks(
 ) -> list[Task]:
     """Every row, and how its images are made.
 
-    ``hvrt_conditional`` is drawn by a generator that saw all training images;
-    ``hvrt_equal_information`` by one that saw as many real ones as the row that it is compared
-    with, and so are the synthetic images of ``few_shot_real_and_hvrt``.
+    ``synthetic`` is drawn by a generator that saw all training images;
+    ``synthetic_equal_information`` by one that saw as many real ones as the row that it is compared
+    with, and so are the synthetic images of ``few_shot_real_and_synthetic``.
 
     Args:
         train: real training images.
@@ -93,7 +97,7 @@ def list_tasks(
     vae_name, vae_model, posterior = vae
 
     @cache
-    def saw_only(n: int) -> tuple[Autoencoder, SmoothedBootstrap]:
+    def saw_only(n: int) -> tuple[Autoencoder, LatentSampler]:
         """What was trained and fitted on the n images that ``equal_n`` draws for the seed."""
         own_seed = derive_seed(seed, "tstr", "few", n)
         few, labels = equal_n(train, n)(seed)
@@ -108,21 +112,21 @@ def list_tasks(
         synthetic = decoded(autoencoder, sampler, n, device)
         rows: dict[Key, Row] = {
             _real(n, everything): real,
-            ("hvrt_conditional", n): synthetic,
+            ("synthetic", n): synthetic,
             (vae_name, n): decoded(vae_model, posterior, n, device),
             ("random_decoded", n): decoded(autoencoder, prior, n, device),
             ("copied", n): copied(autoencoder, train, n, device),
             _augmented(n, everything): both(real, synthetic),
         }
         prepare |= {key: partial(_ready, row) for key, row in rows.items()}
-        prepare["hvrt_equal_information", n] = partial(_of_generator, saw_only, n, n, device)
+        prepare["synthetic_equal_information", n] = partial(_of_generator, saw_only, n, n, device)
         reverse[_real(n, everything)] = synthetic
     prepare["real_all", everything] = partial(_ready, all_images(train))
     if options.few_shot:
         few, most = options.few_shot * len(train.class_names), max(options.n)
         shots = fixed(*equal_n(train, few)(seed))
         prepare["few_shot_real", few] = partial(_ready, shots)
-        prepare["few_shot_real_and_hvrt", few + most] = lambda: both(
+        prepare["few_shot_real_and_synthetic", few + most] = lambda: both(
             shots, _of_generator(saw_only, few, most, device)
         )
     return [
@@ -137,7 +141,7 @@ def _real(n: int, everything: int) -> Key:
 
 
 def _augmented(n: int, everything: int) -> Key:
-    return "real_and_hvrt", min(n, everything) + n
+    return "real_and_synthetic", min(n, everything) + n
 
 
 def _ready(row: Row) -> Row:
@@ -145,7 +149,7 @@ def _ready(row: Row) -> Row:
 
 
 def _of_generator(
-    saw_only: Callable[[int], tuple[Autoencoder, SmoothedBootstrap]],
+    saw_only: Callable[[int], tuple[Autoencoder, LatentSampler]],
     n_real: int,
     n: int,
     device: torch.device,
