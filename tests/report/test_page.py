@@ -90,6 +90,7 @@ def tstr() -> dict[str, Any]:
             row("synthetic", 97.0, ["real_equal_n", 10]),
         ],
         "trts": [{"n": 10, "seeds": 5, "mean": 96.0, "std": 0.2}],
+        "confusion": [{"row": "synthetic", "n": 10, "counts": [[5, 0], [1, 4]]}],
     }
 
 

@@ -72,7 +72,7 @@ def compose(
         ],
         **_class_by_class(evaluation, tstr),
         "evaluation": dict(evaluation),
-        "tstr": dict(tstr) if tstr else None,
+        **_utility(tstr),
         "stages": dict(stages),
         "machine": dict(machine),
         "seed": parameters["seed"],
@@ -90,6 +90,18 @@ def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]
             yield name, by_set
         for part in several[0] if several else ():
             yield f"{name}: {part}", {key: value[part] for key, value in by_set.items()}
+
+
+def _utility(tstr: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The rows of TSTR, of TRTS and of the confusion, and what they have in common."""
+    if not tstr:
+        return {"tstr": None, "trts": None, "confusion": None, "tstr_protocol": None}
+    return {
+        "tstr": tstr["rows"],
+        "trts": tstr["trts"],
+        "confusion": tstr["confusion"],
+        "tstr_protocol": {"n_test": tstr["n_test"], "steps": tstr["steps"]},
+    }
 
 
 def _class_by_class(
