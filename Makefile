@@ -11,8 +11,9 @@ help: ## list the targets
 run: .venv/runs ## install, and run all pipelines on 5,000 real digits
 	$(BIN)/kedro run
 
-test: .venv/tests ## install, and run the tests
-	$(BIN)/python -m pytest
+# A thread for each process: torch's threads wait for each other, and slow their neighbours down.
+test: .venv/tests ## install, and run the tests, a process for each core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: .venv/tests ## install, and run linter, formatter and type checker
 	$(BIN)/ruff check .

@@ -87,7 +87,7 @@ class TestEffects:
         done = kedro_here(finished_copy, *self.COMMAND, self.ONE_CLASS, *stages)
         found = json.loads(finished_copy.file("08_reporting", "evaluation.json").read_text())
         assert found["classes"] == ["3"]
-        assert found["n"]["hvrt"] == 200
+        assert found["n"]["synthetic"] == 200
         assert "Synthetic images  " in done.stdout
 
     def test_another_seed_gives_other_images(self, finished_copy: Any, kedro_here: Any) -> None:

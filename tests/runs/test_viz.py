@@ -125,6 +125,7 @@ class TestServer:
             "tstr",
             "report",
             "export",
+            "sampler_frontier",
         }
 
     def test_orders_the_layers(self, graph: dict[str, Any]) -> None:

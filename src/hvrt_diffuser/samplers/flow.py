@@ -20,7 +20,10 @@ from hvrt_diffuser.samplers.velocity import VelocityField
 
 __all__ = ["LatentFlow", "Scale", "carry", "flow_source"]
 
-CHUNK = 1024  # rows that the network sees at once
+# Rows that the network sees at once: on a CPU what fits into its caches, elsewhere what keeps a
+# device busy.
+AT_ONCE = {"cpu": 1024}
+AT_ONCE_ELSEWHERE = 2**17
 # Matrix products of a few rows take another path and round differently, so a shorter chunk is
 # filled up: a draw's bytes do not depend on how many are made at once.
 MIN_ROWS = 32
@@ -170,12 +173,13 @@ class LatentFlow:
     def _arrive(self, x: Tensor, labels: Tensor) -> Tensor:
         times = torch.linspace(1 - self.strength, 1, self.steps + 1)
         latents = torch.empty(x.shape, dtype=self.scale.mean.dtype, device=self.device)
-        for start in range(0, len(x), CHUNK):
-            chunk, own = x[start : start + CHUNK], labels[start : start + CHUNK]
+        at_once = AT_ONCE.get(self.device.type, AT_ONCE_ELSEWHERE)
+        for start in range(0, len(x), at_once):
+            chunk, own = x[start : start + at_once], labels[start : start + at_once]
             missing = max(0, MIN_ROWS - len(chunk))
             filled = torch.cat([chunk, chunk.new_zeros(missing, self.latent_dim)])
             arrived, _ = carry(self.field, filled, torch.cat([own, own.new_zeros(missing)]), times)
-            latents[start : start + CHUNK] = self.scale.leave(arrived[: len(chunk)])
+            latents[start : start + at_once] = self.scale.leave(arrived[: len(chunk)])
         return latents
 
     def to(self, device: torch.device | str) -> LatentFlow:
