@@ -46,6 +46,7 @@ def evaluation() -> dict[str, Any]:
     by_class = {"test": {"n": 10, "agreement": 99.0}, "synthetic": {"n": 10, "agreement": None}}
     return {
         "origin": {"sampler": "HVRT"},
+        "leaves": {"unconditional": 3, "per_class": 6},
         "images": fingerprint(make_images(20)),
         "n": {"synthetic": 20, "test": 10, **{name: 20 for name in FD if name != "synthetic"}},
         "judge_accuracy": 99.1,
@@ -189,6 +190,7 @@ def test_says_what_the_json_says(evaluation: Any, tstr: Any, pictures: Any) -> N
         for finding in verdict["findings"]:
             assert finding["sentence"] in text
     assert "kid_classifier: mean" in text
+    assert not any(row["values"] == [None] * len(whole["sets"]) for row in whole["measures"])
     assert "tstr.classifier.width" in text
     assert "97.00" in text
 

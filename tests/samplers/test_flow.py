@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,7 @@ def test_the_weaker_the_closer_to_copies(
         estimator = FlowMapEstimator(**QUICK, strength=strength)
         weaker = estimator.at(flow_map, latents, labels)
         assert weaker.field is flow_map.field
+        assert weaker.origin["strength"] == strength
         drawn, found, rows = weaker.draw(2000, generator=source())
         assert rows is not None
         assert torch.equal(found, labels[rows])
@@ -195,6 +197,17 @@ def test_labels_and_order_of_rows_do_not_matter_to_the_units(latents: Tensor) ->
     again = FlowEstimator(**options, strength=0.5).fit(latents[order], labels[order])
     one, other = (s.sample(50, generator=source())[0] for s in (flow, again))
     assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_a_flow_that_is_changed_remembers_whose_latents_it_knows(
+    two_classes: tuple[Tensor, Tensor], flow: LatentFlow
+) -> None:
+    known = replace(flow, origin={**flow.origin, "autoencoder": "abc"})
+    quick = FlowMapEstimator(**QUICK, trajectories=50, distillation_steps=1)
+    weaker = FlowEstimator(**QUICK, strength=0.5).at(known, *two_classes)
+    distilled = quick.distil(known, *two_classes)
+    assert weaker.origin["autoencoder"] == distilled.origin["autoencoder"] == "abc"
+    assert (weaker.origin["sampler"], distilled.origin["sampler"]) == ("latent flow", "flow map")
 
 
 def test_training_makes_the_loss_fall(latents: Tensor) -> None:

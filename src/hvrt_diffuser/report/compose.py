@@ -11,7 +11,7 @@ from hvrt_diffuser.judge import BOUNDS, SYNTHETIC, TEST, reach_verdict
 
 __all__ = ["compose"]
 
-NOT_MEASURES = {"origin", "n", "per_class"}
+NOT_MEASURES = {"origin", "n", "leaves", "per_class"}
 
 
 def compose(

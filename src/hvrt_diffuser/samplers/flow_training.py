@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,7 +75,8 @@ class FlowEstimator(BaseModel):
         latents, labels, counts = _by_class(latents, labels)
         scale = Scale.of(latents)
         x = scale.enter(latents)
-        return self._flow(self._train(x, labels, len(counts), seed), scale, x, counts, seed)
+        field = self._train(x, labels, len(counts), seed)
+        return self._flow(field, scale, x, counts, {"seed": seed})
 
     def at(self, flow: LatentFlow, latents: Tensor, labels: Tensor | None = None) -> LatentFlow:
         """A fitted flow with the strength and the solver of this estimator; nothing is trained.
@@ -87,12 +88,18 @@ class FlowEstimator(BaseModel):
         """
         latents, _, counts = _by_class(latents, labels)
         x = flow.scale.enter(latents)
-        return self._flow(flow.field, flow.scale, x, counts, flow.origin["seed"])
+        return self._flow(flow.field, flow.scale, x, counts, flow.origin)
 
     def _flow(
-        self, field: VelocityField, scale: Scale, x: Tensor, counts: Tensor, seed: int
+        self,
+        field: VelocityField,
+        scale: Scale,
+        x: Tensor,
+        counts: Tensor,
+        known: dict[str, Any],
     ) -> LatentFlow:
-        origin = {"sampler": self._name, **self.model_dump(), "seed": seed}
+        """The sampler; its origin keeps what is known of the field, such as its autoencoder."""
+        origin = {**known, "sampler": self._name, **self.model_dump()}
         source = flow_source(x, counts, self.strength)
         return LatentFlow(source, field, scale, self.strength, self._steps, origin)
 
@@ -196,7 +203,8 @@ class FlowMapEstimator(FlowEstimator):
         """
         latents, labels, counts = _by_class(latents, labels)
         x = flow.scale.enter(latents)
-        return self._flow(self._map(flow.field, labels, seed), flow.scale, x, counts, seed)
+        field = self._map(flow.field, labels, seed)
+        return self._flow(field, flow.scale, x, counts, {**flow.origin, "seed": seed})
 
     def _train(self, x: Tensor, labels: Tensor, n_classes: int, seed: int) -> VelocityField:
         return self._map(super()._train(x, labels, n_classes, seed), labels, seed)
