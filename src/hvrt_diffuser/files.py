@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,15 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 
-__all__ = ["hash_tensors", "is_whole", "read_tensors", "whole_file", "write_tensors"]
+__all__ = [
+    "hash_tensors",
+    "is_whole",
+    "read_tensors",
+    "tensors_below",
+    "whole_file",
+    "whole_folder",
+    "write_tensors",
+]
 
 HEADER_KEY = "hvrt_diffuser"
 
@@ -40,13 +49,46 @@ def whole_file(target: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"could not write {target} ({error.strerror or error}); nothing was replaced: "
-            "free some space or choose another place, and run again",
-        ) from error
+        raise _unwritten(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target`` that replaces it once the block has succeeded.
+
+    A block that raises, is killed or fills the disk leaves ``target`` as it was. Whoever is killed
+    between the two renames at the end finds it beside its place, its hidden name ending in
+    ``.replaced``.
+
+    Raises:
+        OSError: the folder could not be written; says so, and that the old one is untouched.
+    """
+    hidden = f".{target.name}.{secrets.token_hex(4)}"
+    temporary = target.with_name(f"{hidden}.partial")
+    replaced = target.with_name(f"{hidden}.replaced")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():
+            target.rename(replaced)
+        temporary.rename(target)
+    except OSError as error:
+        raise _unwritten(target, error) from error
+    finally:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        for folder in (temporary, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unwritten(target: Path, error: OSError) -> OSError:
+    return OSError(
+        error.errno,
+        f"could not write {target} ({error.strerror or error}); nothing was replaced: "
+        "free some space or choose another place, and run again",
+    )
 
 
 def write_tensors(
@@ -95,6 +137,11 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
         )
     return tensors, header
+
+
+def tensors_below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def hash_tensors(tensors: Mapping[str, Tensor]) -> str:

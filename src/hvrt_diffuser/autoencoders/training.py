@@ -21,6 +21,7 @@ from hvrt_diffuser.autoencoders.objective import (
 )
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.files import tensors_below
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed, generator
 
@@ -305,11 +306,7 @@ class _Training:
         """Go back to a state that :meth:`state` gave."""
 
         def part(prefix: str) -> dict[str, Tensor]:
-            return {
-                k.removeprefix(prefix): v.clone()
-                for k, v in tensors.items()
-                if k.startswith(prefix)
-            }
+            return {k: v.clone() for k, v in tensors_below(tensors, prefix).items()}
 
         self.model.load_state_dict(part("model."))
         self.best = {k: v.to(self.device) for k, v in part("best.").items()}

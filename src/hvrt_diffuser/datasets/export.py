@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-import secrets
-import shutil
 import tarfile
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from kedro.io import AbstractDataset
 from hvrt_diffuser.card import Form, is_dataset_card
 from hvrt_diffuser.datasets.encoding import encode_png, write_parquet
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.files import whole_folder
 from hvrt_diffuser.images import LabelledImages
 
 __all__ = ["Export", "ExportDataset"]
@@ -80,7 +77,7 @@ class ExportDataset(AbstractDataset[Export, None]):
         }[data.form]
         if data.form == "image_folder":
             _check_folder_names(data.images.class_names)
-        with _whole_folder(folder) as temporary:
+        with whole_folder(folder) as temporary:
             write(temporary, data.images)
             (temporary / CARD).write_bytes(data.card.encode())
 
@@ -138,39 +135,6 @@ def _check_folder_names(names: tuple[str, ...]) -> None:
                 "rename one of the classes"
             )
         seen[key] = name
-
-
-@contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``target`` that replaces it once the block has succeeded.
-
-    A block that raises, is killed or fills the disk leaves ``target`` as it was. Whoever is killed
-    between the two renames at the end finds it beside its place, its hidden name ending in
-    ``.replaced``.
-
-    Raises:
-        OSError: the folder could not be written; says so, and that the old one is untouched.
-    """
-    hidden = f".{target.name}.{secrets.token_hex(4)}"
-    temporary = target.with_name(f"{hidden}.partial")
-    replaced = target.with_name(f"{hidden}.replaced")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if target.exists():
-            target.rename(replaced)
-        temporary.rename(target)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"could not write {target} ({error.strerror or error}); nothing was replaced: "
-            "free some space or choose another place, and run again",
-        ) from error
-    finally:
-        if replaced.exists() and not target.exists():
-            replaced.rename(target)
-        for folder in (temporary, replaced):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_parquet(folder: Path, images: LabelledImages) -> None:

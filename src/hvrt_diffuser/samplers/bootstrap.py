@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.files import tensors_below, write_tensors
 from hvrt_diffuser.samplers.allocation import Allocation, allocate
 from hvrt_diffuser.samplers.kernels import KERNELS, Kernel, ProductKernel
 from hvrt_diffuser.samplers.leaves import Leaves
@@ -76,14 +76,12 @@ class Neighbourhoods:
         cls, prefix: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
     ) -> Neighbourhoods:
         """The opposite of :meth:`tensors` and :meth:`header`."""
-
-        def part(name: str) -> dict[str, Tensor]:
-            start = f"{prefix}.{name}."
-            return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-
-        kernel = KERNELS[header["kernel"]](part("kernel"), header)
+        own = tensors_below(tensors, f"{prefix}.")
+        kernel = KERNELS[header["kernel"]](tensors_below(own, "kernel."), header)
         depth = header["depth"]
-        forest = None if depth is None else Forest.from_tensors(part("forest"), depth)
+        forest = (
+            None if depth is None else Forest.from_tensors(tensors_below(own, "forest."), depth)
+        )
         return cls(tensors[f"{prefix}.leaf"], kernel, forest)
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.files import tensors_below, write_tensors
 from hvrt_diffuser.samplers.baselines import StandardNormal
 from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
@@ -219,14 +219,10 @@ class LatentFlow:
     @classmethod
     def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentFlow:
         """The opposite of :meth:`packed`."""
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-        source = SOURCES[header["source"]["form"]].build(part("source."), header["source"])
+        form, own = SOURCES[header["source"]["form"]], tensors_below(tensors, "source.")
         return cls(
-            source,
-            VelocityField.build(part("field."), header["size"]),
+            form.build(own, header["source"]),
+            VelocityField.build(tensors_below(tensors, "field."), header["size"]),
             Scale(tensors["mean"], tensors["deviation"]),
             header["strength"],
             header["steps"],
