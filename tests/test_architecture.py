@@ -14,6 +14,7 @@ import hvrt_diffuser
 ROOT = Path(hvrt_diffuser.__file__).parent
 LIBRARY = ("metrics", "samplers", "autoencoders", "classifiers")
 HELPERS = {
+    "augmentation",
     "card",
     "errors",
     "files",

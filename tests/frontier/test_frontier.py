@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from hvrt_diffuser.autoencoders import Autoencoder, encode_images, train_autoencoder
+from hvrt_diffuser.augmentation import Augmentation
+from hvrt_diffuser.autoencoders import (
+    Autoencoder,
+    encode_augmented,
+    encode_images,
+    train_autoencoder,
+)
 from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, train_judge
 from hvrt_diffuser.frontier import (
     APPROACHES,
@@ -44,7 +50,8 @@ FLOW = FlowMapEstimator(
     trajectories=2000,
     distillation_steps=100,
 )
-POINTS = {"epanechnikov": (0.0, 1.0, 3.0), "flow_map": (0.5,)}
+SMALL_MOVES = Augmentation(copies=1)
+POINTS = {"epanechnikov": (0.0, 1.0, 3.0), "flow_map": (0.5,), "flow_map_augmented": (0.5,)}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,7 @@ def yardstick(digits: LabelledImages, autoencoder: Autoencoder) -> Yardstick:
 
 def measured(yardstick: Yardstick, **changes: Any) -> list[dict[str, Any]]:
     arguments = {"seeds": 2, "seed": 0, **changes}
-    return measure_frontier(yardstick, POINTS, HVRT, FLOW, CLASSIFIER, **arguments)
+    return measure_frontier(yardstick, POINTS, HVRT, FLOW, Augmentation(), CLASSIFIER, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +106,7 @@ def test_every_point_and_every_floor_has_a_row(rows: Rows) -> None:
 def test_no_noise_gives_copies(rows: Rows) -> None:
     copies, floor = rows["epanechnikov", 0.0], rows["copy_floor", None]
     assert copies["dcr_latent"] < 1e-3
-    assert copies["dcr_image"] == 0
+    assert copies["dcr_image"] == copies["dcr_feature"] == 0
     assert copies["attribution"] == 1
     assert copies["fd"] == pytest.approx(floor["fd"], rel=0.15)
 
@@ -122,6 +129,12 @@ def test_evaluations_are_those_of_the_network(rows: Rows) -> None:
     assert rows["flow_map", 0.5]["evaluations"] == 1
 
 
+def test_draws_from_augmented_images_are_further_from_training_images(rows: Rows) -> None:
+    plain, moved = rows["flow_map", 0.5], rows["flow_map_augmented", 0.5]
+    assert moved["dcr_image"] > plain["dcr_image"]
+    assert moved["evaluations"] == 1
+
+
 def test_a_table_that_was_cut_off_goes_on(
     yardstick: Yardstick, entries: list[dict[str, Any]]
 ) -> None:
@@ -129,7 +142,7 @@ def test_a_table_that_was_cut_off_goes_on(
 
     def cut(found: list[dict[str, Any]]) -> None:
         kept.append(list(found))
-        if len(kept) == 4:
+        if len(kept) == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -137,7 +150,7 @@ def test_a_table_that_was_cut_off_goes_on(
     assert 0 < len(kept[-1]) < len(entries)
     again: list[int] = []
     went_on = measured(yardstick, done=kept[-1], keep=lambda found: again.append(len(found)))
-    assert len(again) == 2, "what was there was measured again"
+    assert len(again) == 3, "what was there was measured again"
     assert without_times(went_on) == without_times(entries)
 
 
@@ -165,7 +178,11 @@ def test_every_approach_draws_at_any_strength(name: str, yardstick: Yardstick, f
 
 @pytest.fixture(scope="module")
 def fits(yardstick: Yardstick) -> Fits:
-    return Fits(yardstick.latents, yardstick.train.labels, HVRT, FLOW, seed=0)
+    def augment(seed: int) -> torch.Tensor | None:
+        images = yardstick.train.images
+        return encode_augmented(yardstick.autoencoder, images, SMALL_MOVES, seed=seed, device=CPU)
+
+    return Fits(yardstick.latents, yardstick.train.labels, HVRT, FLOW, augment, seed=0)
 
 
 def test_the_flow_is_trained_once(fits: Fits) -> None:
@@ -181,6 +198,7 @@ def test_means_and_deviations_are_over_seeds() -> None:
         "strength": 1.0,
         "evaluations": 1,
         "dcr_image": 0.5,
+        "dcr_feature": 0.4,
         "dcr_latent": 0.6,
         "attribution": None,
         "tstr": None,

@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
 from hvrt_diffuser.autoencoders.network import Architecture
 from hvrt_diffuser.checkpoint import Checkpoint
@@ -33,7 +34,7 @@ from hvrt_diffuser.pipelines.generation.nodes import generate, plot_grid
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.nodes import describe_partition, fit, plot_partition
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
-from hvrt_diffuser.pipelines.latent_encoding.nodes import encode
+from hvrt_diffuser.pipelines.latent_encoding.nodes import encode, encode_changed
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.tstr.nodes import (
     plot_tstr,
@@ -48,6 +49,8 @@ NAMES = ("cat", "dog", "owl")
 COUNTS = (60, 40, 20)
 LATENT_DIM = 4
 FITTING = HVRTFittingOptions(min_samples_leaf=5)
+ENCODING = LatentEncodingOptions(augmentation=Augmentation(), device=None)
+TWO_VERSIONS = LatentEncodingOptions(augmentation=Augmentation(copies=2), device=None)
 FLOW = FlowOptions(
     width=8,
     blocks=1,
@@ -111,11 +114,11 @@ def vae(train: LabelledImages) -> Autoencoder:
 
 @pytest.fixture(scope="module")
 def latents(autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
-    return encode(autoencoder, train, LatentEncodingOptions(device=None), "cpu")
+    return encode(autoencoder, train, ENCODING, "cpu")
 
 
 def fit_hvrt(latents: pd.DataFrame, options: HVRTFittingOptions, seed: int = 0) -> Any:
-    return fit(latents, "hvrt", options, FLOW, seed, "cpu")
+    return fit(latents, latents[:0], "hvrt", options, FLOW, seed, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +200,29 @@ class TestEncode:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         assert torch.equal(labels, train.labels)
 
+    def test_augmented_images_come_one_version_after_the_other(
+        self, autoencoder: Autoencoder, train: LabelledImages
+    ) -> None:
+        table = encode_changed(autoencoder, train, TWO_VERSIONS, 7, "cpu")
+        assert table.attrs["autoencoder"] == autoencoder.fingerprint()
+        versions = torch.cat(list(TWO_VERSIONS.augmentation.versions(train.images, seed=7)))
+        expected, _ = encode_images(autoencoder, versions, CPU)
+        latents, labels = table_to_latents(table)
+        assert torch.equal(latents, expected)
+        assert torch.equal(labels, train.labels.repeat(2))
+
+    def test_no_augmentation_is_a_table_without_rows(
+        self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
+    ) -> None:
+        table = encode_changed(autoencoder, train, ENCODING, 0, "cpu")
+        assert table.empty
+        assert table.dtypes.equals(latents.dtypes)
+        check_latents_table(table)
+
     def test_own_device_comes_first(self, autoencoder: Autoencoder, test: LabelledImages) -> None:
-        encode(autoencoder, test, LatentEncodingOptions(device="cpu"), "cuda:99")
+        encode(autoencoder, test, ENCODING.model_copy(update={"device": "cpu"}), "cuda:99")
         with pytest.raises(InputError, match=r"'cuda:99' was asked for"):
-            encode(autoencoder, test, LatentEncodingOptions(device=None), "cuda:99")
+            encode(autoencoder, test, ENCODING, "cuda:99")
 
 
 class TestCheckLatentsTable:
@@ -307,7 +329,7 @@ class TestHVRTFitting:
     def test_a_flow_is_fitted_by_its_name(
         self, autoencoder: Autoencoder, latents: pd.DataFrame, name: Any, evaluations: int
     ) -> None:
-        flow = fit(latents, name, FITTING, FLOW, 0, "cpu")
+        flow = fit(latents, latents[:0], name, FITTING, FLOW, 0, "cpu")
         assert isinstance(flow, LatentFlow)
         assert flow.evaluations == evaluations
         assert flow.origin["autoencoder"] == autoencoder.fingerprint()
@@ -315,6 +337,23 @@ class TestHVRTFitting:
         assert partition.empty
         assert list(partition.columns) == ["fit", "leaf", "rows", "noise_deviation"]
         assert isinstance(plot_partition(partition), Figure)
+
+    def test_a_flow_starts_from_augmented_images(
+        self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
+    ) -> None:
+        changed = encode_changed(autoencoder, train, TWO_VERSIONS, 0, "cpu")
+        weak = FLOW.model_copy(update={"strength": 0.5})
+        flow = fit(latents, changed, "flow_map", FITTING, weak, 0, "cpu")
+        assert isinstance(flow, LatentFlow)
+        assert flow.versions == flow.origin["versions"] == 3
+
+    def test_augmented_images_of_others_are_refused(
+        self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
+    ) -> None:
+        other = train[torch.arange(len(train)).flip(0)]
+        changed = encode_changed(autoencoder, other, TWO_VERSIONS, 0, "cpu")
+        with pytest.raises(InputError, match="run latent_encoding again"):
+            fit(latents, changed, "flow_map", FITTING, FLOW, 0, "cpu")
 
     def test_is_drawn(self, sampler: SmoothedBootstrap) -> None:
         assert isinstance(plot_partition(describe_partition(sampler)), Figure)
@@ -391,7 +430,7 @@ class TestEvaluate:
 
     @pytest.fixture(scope="class")
     def latents(self, autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
-        return encode(autoencoder, train, LatentEncodingOptions(device=None), "cpu")
+        return encode(autoencoder, train, ENCODING, "cpu")
 
     @pytest.fixture(scope="class")
     def sampler(self, latents: pd.DataFrame) -> SmoothedBootstrap:
@@ -436,7 +475,7 @@ class TestEvaluate:
                 train,
                 test,
                 latents,
-                encode(autoencoder, test, LatentEncodingOptions(device=None), "cpu"),
+                encode(autoencoder, test, ENCODING, "cpu"),
                 sampler,
                 autoencoder,
                 vae,
@@ -632,7 +671,18 @@ class TestTSTR:
 
         def train_all(checkpoint: Checkpoint, options: TSTROptions = self.OPTIONS) -> Predictions:
             return train_synthetic_test_real(
-                train, test, *models, TRAINING, "hvrt", FITTING, FLOW, options, 0, "cpu", checkpoint
+                train,
+                test,
+                *models,
+                TRAINING,
+                "hvrt",
+                FITTING,
+                FLOW,
+                ENCODING,
+                options,
+                0,
+                "cpu",
+                checkpoint,
             )
 
         return train_all

@@ -36,6 +36,7 @@ GPU_NODES = {
     "low_beta_vae.train_autoencoder",
     "encode_train",
     "encode_test",
+    "encode_augmented",
     "generate_images",
     "plot_grid",
     "train_judge",

@@ -56,13 +56,18 @@ def posterior(latents: Tensor, labels: Tensor | None = None, **_: Any) -> Any:
     return fit_posterior(latents, torch.full_like(latents, 0.1), labels)
 
 
-def flow(estimator: Any, **options: Any) -> Fit:
+def flow(estimator: Any, *, copies: int = 0, **options: Any) -> Fit:
+    """A flow; with ``copies``, one that also starts from as many other versions of each latent."""
+
     def fit(latents: Tensor, labels: Tensor | None = None, *, seed: int = 0, **_: Any) -> Any:
         quick = {"width": 64, "blocks": 1, "training_steps": 300, "batch_size": 256}
         quick |= {"learning_rate": 5e-3, "precision": "float32", "solver_steps": 4}
         if estimator is FlowMapEstimator:
             quick |= {"trajectories": 4000, "distillation_steps": 400}
-        return estimator(**quick, **options).fit(latents, labels, seed=seed)
+        nearby = torch.arange(1, copies + 1)[:, None, None] * 0.01 + latents.cpu()
+        augmented = nearby.to(latents) if copies else None
+        fitted = estimator(**quick, **options)
+        return fitted.fit(latents, labels, seed=seed, augmented=augmented)
 
     return fit
 
@@ -88,8 +93,9 @@ FITS: dict[str, Fit] = {
     "flow from rows": flow(FlowEstimator, strength=0.5),
     "flow map": flow(FlowMapEstimator),
     "flow map from rows": flow(FlowMapEstimator, strength=0.5),
+    "flow map from augmented rows": flow(FlowMapEstimator, copies=2, strength=0.5),
 }
-FLOWS = ("flow", "flow from rows", "flow map", "flow map from rows")
+FLOWS = tuple(name for name in FITS if name.startswith("flow"))
 RANDOM = (*FLOWS, "HART", "PyramidHART", "three by splitter", "three by rows", "three by rotations")
 every_fit = pytest.mark.parametrize("name", FITS)
 every_fit_of_hvrt = pytest.mark.parametrize("name", HVRT)

@@ -11,8 +11,15 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import read_tensors
-from hvrt_diffuser.samplers import FlowEstimator, FlowMapEstimator, LatentFlow
+from hvrt_diffuser.samplers import (
+    FlowEstimator,
+    FlowMapEstimator,
+    HVRTEstimator,
+    LatentFlow,
+    fit_augmented,
+)
 from hvrt_diffuser.samplers.flow import Scale, carry, flow_source
 from hvrt_diffuser.samplers.velocity import VelocityField
 
@@ -184,6 +191,65 @@ def test_the_weaker_the_closer_to_copies(
         away.append((drawn - latents[rows]).norm(dim=1).median().item())
     assert away[0] < 0.3
     assert away[0] < away[1] < away[2]
+
+
+def test_augmented_latents_are_started_from_as_often_as_the_others(
+    two_classes: tuple[Tensor, Tensor], flow_map: LatentFlow
+) -> None:
+    latents, labels = two_classes
+    mixed = torch.randperm(len(latents), generator=source(9))
+    latents, labels = latents[mixed], labels[mixed]
+    away = torch.tensor([0.0, 20.0])
+    estimator = FlowMapEstimator(**QUICK, strength=0.02)
+    versions = torch.stack([latents + away, latents + 2 * away, latents + 3 * away])
+    sampler = estimator.at(flow_map, latents, labels, augmented=versions)
+    assert torch.equal(sampler.counts, flow_map.counts)
+    drawn, found, rows = sampler.draw(8000, generator=source())
+    assert rows is not None
+    started = latents[torch.argsort(labels, stable=True)][rows]
+    assert torch.equal(found, labels[torch.argsort(labels, stable=True)][rows])
+    height = (drawn - started)[:, 1] / 20
+    version = height.round()
+    assert (height - version).abs().median() < 0.05, "a draw is near a version of its own row"
+    assert (torch.bincount(version.long().clamp(0), minlength=4) / 8000 - 1 / 4).abs().max() < 0.03
+
+
+def test_the_flow_is_trained_without_augmented_latents(two_classes: tuple[Tensor, Tensor]) -> None:
+    latents, labels = two_classes
+    estimator = FlowEstimator(**{**QUICK, "training_steps": 20}, strength=0.5)
+    alone = estimator.fit(latents, labels)
+    beside = estimator.fit(latents, labels, augmented=(latents + 50)[None])
+    assert torch.equal(alone.scale.mean, beside.scale.mean)
+    for one, other in zip(
+        alone.field.state_dict().values(), beside.field.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("strength", "augmented", "said"),
+    [
+        (1.0, torch.zeros(1, 300, 2), "starts from noise"),
+        (0.5, torch.zeros(300, 2), r"expected \(c, n, d\)"),
+        (0.5, torch.zeros(1, 299, 2), r"expected \(c, n, d\)"),
+        (0.5, torch.full((1, 300, 2), torch.nan), "NaN"),
+    ],
+)
+def test_augmented_latents_that_cannot_be_started_from_are_refused_before_training(
+    strength: float, augmented: Tensor, said: str
+) -> None:
+    latents = torch.randn(300, 2, generator=source())
+    estimator = FlowEstimator(**{**QUICK, "training_steps": 10**9}, strength=strength)
+    with pytest.raises(InputError, match=said):
+        estimator.fit(latents, augmented=augmented)
+
+
+def test_only_flows_take_augmented_latents(latents: Tensor) -> None:
+    labels = torch.zeros(len(latents), dtype=torch.long)
+    sampler = fit_augmented(HVRTEstimator(), latents, labels, None, seed=0)
+    assert sampler.counts.tolist() == [len(latents)]
+    with pytest.raises(InputError, match="copies to 0"):
+        fit_augmented(HVRTEstimator(), latents, labels, latents[None], seed=0)
 
 
 # ---- the fit

@@ -2,7 +2,13 @@
 
 from hvrt_diffuser.autoencoders.network import Architecture, Autoencoder
 from hvrt_diffuser.autoencoders.training import TrainingOptions, train_autoencoder
-from hvrt_diffuser.autoencoders.transform import Precision, decode_latents, encode_images, to_uint8
+from hvrt_diffuser.autoencoders.transform import (
+    Precision,
+    decode_latents,
+    encode_augmented,
+    encode_images,
+    to_uint8,
+)
 
 __all__ = [
     "Architecture",
@@ -10,6 +16,7 @@ __all__ = [
     "Precision",
     "TrainingOptions",
     "decode_latents",
+    "encode_augmented",
     "encode_images",
     "to_uint8",
     "train_autoencoder",

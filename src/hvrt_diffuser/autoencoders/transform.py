@@ -7,10 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders.network import Autoencoder
 from hvrt_diffuser.errors import InputError
 
-__all__ = ["Precision", "decode_latents", "encode_images", "to_uint8"]
+__all__ = ["Precision", "decode_latents", "encode_augmented", "encode_images", "to_uint8"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -52,6 +53,26 @@ def encode_images(
         if log_variance is not None:
             deviations.append(torch.exp(0.5 * log_variance[: len(batch)]).cpu())
     return torch.cat(means), torch.cat(deviations) if deviations else None
+
+
+def encode_augmented(
+    model: Autoencoder,
+    images: Tensor,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Tensor | None:
+    """Encode changed versions of uint8 images (n, c, h, w).
+
+    Returns:
+        On the CPU, latents float32 (augmentation.copies, n, d); None for no copies.
+    """
+    found = [
+        encode_images(model, version, device)[0]
+        for version in augmentation.versions(images, seed=seed)
+    ]
+    return torch.stack(found) if found else None
 
 
 @torch.inference_mode()

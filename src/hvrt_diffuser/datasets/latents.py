@@ -10,7 +10,14 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 
-__all__ = ["LATENTS", "check_latents_table", "latents_to_table", "table_to_latents"]
+__all__ = [
+    "LATENTS",
+    "check_latents_table",
+    "latents_to_table",
+    "table_to_latents",
+    "table_to_versions",
+    "versions_to_table",
+]
 
 LATENTS = pa.DataFrameSchema(
     {
@@ -65,3 +72,33 @@ def table_to_latents(table: pd.DataFrame) -> tuple[Tensor, Tensor]:
     """Latents float32 (n, d) and labels int64 (n,) of a table."""
     latents = table.drop(columns="label").to_numpy(np.float32, copy=True)
     return torch.from_numpy(latents), torch.from_numpy(table["label"].to_numpy(np.int64, copy=True))
+
+
+def versions_to_table(versions: Tensor | None, labels: Tensor, latent_dim: int) -> pd.DataFrame:
+    """Latents (c, n, d) of images with labels (n,) as c times n rows; None as a table of none."""
+    if versions is None:
+        return latents_to_table(torch.empty(0, latent_dim), labels[:0])
+    return latents_to_table(versions.flatten(0, 1), labels.repeat(len(versions)))
+
+
+def table_to_versions(table: pd.DataFrame, labels: Tensor) -> Tensor | None:
+    """The opposite of :func:`versions_to_table`: latents (c, n, d), None for a table without rows.
+
+    Args:
+        table: of latents.
+        labels: int64 (n,), of the images that they are versions of.
+
+    Raises:
+        InputError: the table is not of versions of these images.
+    """
+    latents, found = table_to_latents(table)
+    if not len(found):
+        return None
+    copies = len(found) // len(labels)
+    if not torch.equal(found, labels.repeat(copies)):
+        raise InputError(
+            f"{len(found)} latents of augmented images do not belong to the {len(labels)} latents "
+            "of the training images, expected the same labels in the same order: run "
+            "latent_encoding again"
+        )
+    return latents.view(copies, len(labels), -1)

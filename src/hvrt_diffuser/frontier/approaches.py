@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import torch
@@ -36,6 +36,7 @@ ApproachName = Literal[
     "one_jump",
     "latent_flow",
     "flow_map",
+    "flow_map_augmented",
 ]
 AtStrength = Callable[[float], LatentSampler]
 
@@ -49,6 +50,7 @@ class Fits:
         labels: int64 (n,).
         hvrt: options of the partition.
         flow: options of the flow and its map.
+        augment: gives, from a seed, the latents of changed versions of the images, (c, n, d).
         seed: of all fits.
     """
 
@@ -56,19 +58,22 @@ class Fits:
     labels: Tensor
     hvrt: HVRTEstimator
     flow: FlowMapEstimator
+    augment: Callable[[int], Tensor | None]
     seed: int
 
-    def __post_init__(self) -> None:
-        self._flow: LatentFlow | None = None
-
-    @property
+    @cached_property
     def trained_flow(self) -> LatentFlow:
         """The flow, which is trained when it is first asked for."""
-        if self._flow is None:
-            options = self.flow.model_dump(include=set(FlowEstimator.model_fields))
-            seed = derive_seed(self.seed, "frontier", "flow")
-            self._flow = FlowEstimator(**options).fit(self.latents, self.labels, seed=seed)
-        return self._flow
+        options = self.flow.model_dump(include=set(FlowEstimator.model_fields))
+        options["strength"] = 1.0
+        seed = derive_seed(self.seed, "frontier", "flow")
+        return FlowEstimator(**options).fit(self.latents, self.labels, seed=seed)
+
+    @cached_property
+    def trained_map(self) -> LatentFlow:
+        """The same flow, distilled when its map is first asked for."""
+        seed = derive_seed(self.seed, "frontier", "map")
+        return self.flow.distil(self.trained_flow, self.latents, self.labels, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,13 @@ def _flow(solver_steps: int | None, fits: Fits) -> AtStrength:
     )
 
 
-def _flow_map(fits: Fits) -> AtStrength:
-    seed = derive_seed(fits.seed, "frontier", "map")
-    flow = fits.flow.distil(fits.trained_flow, fits.latents, fits.labels, seed=seed)
+def _flow_map(augment: bool, fits: Fits) -> AtStrength:
+    flow = fits.trained_map
+    augmented = None
+    if augment:
+        augmented = fits.augment(derive_seed(fits.seed, "frontier", "augment"))
     return lambda strength: fits.flow.model_copy(update={"strength": strength}).at(
-        flow, fits.latents, fits.labels
+        flow, fits.latents, fits.labels, augmented=augmented
     )
 
 
@@ -171,5 +178,12 @@ APPROACHES: dict[str, Approach] = {
         "a noised row, denoised by one step of the flow (walk-jump)", WAY, partial(_flow, 1)
     ),
     "latent_flow": Approach("flow matching, Heun's method", WAY, partial(_flow, None)),
-    "flow_map": Approach("the same flow, distilled to one evaluation", WAY, _flow_map),
+    "flow_map": Approach(
+        "the same flow, distilled to one evaluation", WAY, partial(_flow_map, False)
+    ),
+    "flow_map_augmented": Approach(
+        "the same map, half of whose starts are latents of augmented images",
+        WAY,
+        partial(_flow_map, True),
+    ),
 }

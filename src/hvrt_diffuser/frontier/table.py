@@ -10,7 +10,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from hvrt_diffuser.augmentation import Augmentation
+from hvrt_diffuser.autoencoders import encode_augmented
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.frontier.approaches import APPROACHES, Fits
 from hvrt_diffuser.frontier.yardstick import Yardstick
@@ -23,7 +26,8 @@ from hvrt_diffuser.seeding import derive_seed
 __all__ = ["FLOORS", "measure_frontier", "summarise"]
 
 FLOORS = ("real_floor", "reconstruction_floor", "copy_floor")
-MEASURED = ("fd", "dcr_image", "dcr_latent", "attribution", "tstr", "seconds")
+MEASURED = ("fd", "dcr_image", "dcr_feature", "dcr_latent", "attribution", "tstr", "seconds")
+VERSIONS = 1  # of each image, among what a flow starts from
 
 Entry = dict[str, Any]
 
@@ -33,6 +37,7 @@ def measure_frontier(
     points: Mapping[str, Sequence[float]],
     hvrt: HVRTEstimator,
     flow: FlowMapEstimator,
+    augmentation: Augmentation,
     classifier: ClassifierOptions,
     *,
     seeds: int,
@@ -47,6 +52,7 @@ def measure_frontier(
         points: the strengths of each approach.
         hvrt: the partition of those that have one.
         flow: the flow and its map.
+        augmentation: of the images whose latents a flow may start from, a version of each.
         classifier: of TSTR, on as many images as a point has, even by class.
         seeds: repetitions, each with fits, draws and classifiers of its own.
         seed: of everything random.
@@ -64,6 +70,9 @@ def measure_frontier(
         for name in ("floors", *(name for name, strengths in points.items() if strengths))
         if ("copy_floor" if name == "floors" else name, repetition) not in finished
     ]
+    augment = partial(
+        _encode_changed, yardstick, augmentation.model_copy(update={"copies": VERSIONS})
+    )
     shared: dict[int, Fits] = {}
     with progress("measuring the frontier", len(jobs), "fits") as advance:
         for name, repetition in jobs:
@@ -78,6 +87,7 @@ def measure_frontier(
                         yardstick.train.labels,
                         hvrt,
                         flow,
+                        augment,
                         own_seed,
                     )
                 found = _of_approach(
@@ -87,6 +97,16 @@ def measure_frontier(
             keep(entries)
             advance(f"{name}, repetition {repetition + 1}")
     return entries
+
+
+def _encode_changed(yardstick: Yardstick, augmentation: Augmentation, seed: int) -> Tensor | None:
+    return encode_augmented(
+        yardstick.autoencoder,
+        yardstick.train.images,
+        augmentation,
+        seed=seed,
+        device=yardstick.device,
+    )
 
 
 def _of_approach(
@@ -136,6 +156,7 @@ def _floors(yardstick: Yardstick, classifier: ClassifierOptions, seed: int) -> l
             "evaluations": 0,
             "fd": fd,
             "dcr_image": ratios.get(name),
+            "dcr_feature": ratios.get(name),
             "dcr_latent": ratios.get(name),
             "attribution": None,
             "tstr": accuracies.get(name),

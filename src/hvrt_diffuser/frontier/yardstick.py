@@ -28,6 +28,8 @@ class Point:
         fd: Fréchet distance of the decoded images to the test images, in the judge's features.
         dcr_image: distance to the closest training record, relative to that of test images, among
             decoded images.
+        dcr_feature: the same among the judge's features of these images, which are alike for an
+            image and one that is moved or turned a little.
         dcr_latent: the same among latents.
         attribution: share of draws whose nearest training latent is the one they started from;
             None for a sampler that starts from none.
@@ -36,6 +38,7 @@ class Point:
 
     fd: float
     dcr_image: float
+    dcr_feature: float
     dcr_latent: float
     attribution: float | None
     seconds: float
@@ -75,8 +78,10 @@ class Yardstick:
         self._rows = self.latents[order].numpy()
         decoded = decode_latents(autoencoder, self.latents, device)
         self._decoded = pixels(decoded)
+        self._seen = self._extract(decoded)
         fresh = decode_latents(autoencoder, self.held_out, device)
         self._usual_image = self._distance(pixels(fresh[:compared]), self._decoded)
+        self._usual_feature = self._distance(self._extract(fresh[:compared]), self._seen)
         self._usual_latent = self._distance(self.held_out.numpy()[:compared], self._rows)
 
     def frechet(self, images: Tensor) -> float:
@@ -94,10 +99,12 @@ class Yardstick:
         owned = None
         if rows is not None:
             owned = attribution(some, rows[: self.compared].cpu().numpy(), self._rows)
+        found = self._extract(images)
         return Point(
-            fd=self.frechet(images),
+            fd=frechet_distance(found, self._features),
             dcr_image=self._distance(pixels(images[: self.compared]), self._decoded)
             / self._usual_image,
+            dcr_feature=self._distance(found[: self.compared], self._seen) / self._usual_feature,
             dcr_latent=self._distance(some, self._rows) / self._usual_latent,
             attribution=owned,
             seconds=seconds,

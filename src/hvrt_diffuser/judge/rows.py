@@ -7,17 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import (
     Autoencoder,
     TrainingOptions,
     decode_latents,
+    encode_augmented,
     encode_images,
     train_autoencoder,
 )
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.samplers import LatentSampler, SamplerEstimator
+from hvrt_diffuser.samplers import LatentSampler, SamplerEstimator, fit_augmented
 from hvrt_diffuser.seeding import generator
 
 __all__ = [
@@ -122,6 +124,7 @@ def fit_on_few(
     n_all: int,
     training: TrainingOptions,
     estimator: SamplerEstimator,
+    augmentation: Augmentation,
     *,
     seed: int,
     device: torch.device,
@@ -137,6 +140,7 @@ def fit_on_few(
         n_all: how many images ``training.epochs`` is meant for.
         training: of the autoencoder.
         estimator: of the sampler.
+        augmentation: of the images that it may start from.
         seed: of both.
         device: where to train.
 
@@ -149,4 +153,6 @@ def fit_on_few(
     training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     autoencoder, _ = train_autoencoder(images, training, seed=seed, device=device)
     latents, _ = encode_images(autoencoder, images, device)
-    return autoencoder, estimator.fit(latents.to(device), labels, seed=seed)
+    augmented = encode_augmented(autoencoder, images, augmentation, seed=seed, device=device)
+    sampler = fit_augmented(estimator, latents.to(device), labels, augmented, seed=seed)
+    return autoencoder, sampler

@@ -54,7 +54,7 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
         InputError: one is unknown, missing or out of range; names the first such one.
     """
     try:
-        return Parameters.model_validate(raw)
+        parameters = Parameters.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -68,6 +68,14 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
             f"the parameter {where} is {found}: {first['msg'][0].lower()}{first['msg'][1:]}; "
             "correct it in conf/ or in --params"
         ) from error
+    copies = parameters.latent_encoding.augmentation.copies
+    starts_from_rows = parameters.generation.sampler != "hvrt" and parameters.flow.strength < 1
+    if copies and not starts_from_rows:
+        raise InputError(
+            f"latent_encoding.augmentation.copies is {copies}, expected 0 unless a flow starts "
+            "from augmented images: set generation.sampler to flow_map and flow.strength below 1"
+        )
+    return parameters
 
 
 def _known_names(block: tuple[int | str, ...]) -> list[str]:

@@ -3,7 +3,7 @@
 from hvrt_diffuser.samplers.baselines import StandardNormal, fit_posterior
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.flow import LatentFlow
-from hvrt_diffuser.samplers.flow_training import FlowEstimator, FlowMapEstimator
+from hvrt_diffuser.samplers.flow_training import FlowEstimator, FlowMapEstimator, fit_augmented
 from hvrt_diffuser.samplers.hvrt import HVRTEstimator
 from hvrt_diffuser.samplers.kernels import CopulaKernel, CovarianceKernel, ProductKernel
 from hvrt_diffuser.samplers.partition import PartitionOptions
@@ -32,6 +32,7 @@ __all__ = [
     "SmoothedBootstrap",
     "StandardNormal",
     "check_requested_labels",
+    "fit_augmented",
     "fit_posterior",
     "k_means_leaves",
     "load_sampler",

@@ -69,8 +69,8 @@ def flow_source(x: Tensor, counts: Tensor, strength: float) -> StandardNormal | 
     (the start of SDEdit; Meng et al. 2022, arXiv 2108.01073).
 
     Args:
-        x: training latents (n, d) in the flow's units, ordered by class.
-        counts: int64 (k,), latents of each class.
+        x: latents to start from (m, d) in the flow's units, ordered by class.
+        counts: int64 (k,), of these, the latents of each class.
         strength: the share of the way that is left, above 0 and at most 1.
     """
     if strength == 1:
@@ -120,6 +120,8 @@ class LatentFlow:
         scale: the units of source and field.
         strength: time that the flow takes, up to 1.
         steps: of the solver.
+        versions: of each training latent among those of the source, one after the other: 1, or
+            more where latents of augmented images are started from, too.
         origin: what it was fitted by and on, kept in the file's header.
     """
 
@@ -128,6 +130,7 @@ class LatentFlow:
     scale: Scale
     strength: float
     steps: int
+    versions: int
     origin: dict[str, Any]
 
     form: ClassVar[str] = "latent flow"
@@ -145,7 +148,7 @@ class LatentFlow:
     @property
     def counts(self) -> Tensor:
         """int64 (k,), the number of latents of each class that it was fitted on."""
-        return self.source.counts
+        return self.source.counts // self.versions
 
     @property
     def device(self) -> torch.device:
@@ -167,6 +170,7 @@ class LatentFlow:
     def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`."""
         x, labels, rows = self.source.draw(n, labels, generator=generator)
+        rows = None if rows is None else rows // self.versions
         return Draws(self._arrive(x, labels), labels, rows)
 
     @torch.no_grad()
@@ -205,6 +209,7 @@ class LatentFlow:
             "size": self.field.size,
             "strength": self.strength,
             "steps": self.steps,
+            "versions": self.versions,
             "origin": self.origin,
         }
         if "notice" in source:
@@ -226,5 +231,6 @@ class LatentFlow:
             Scale(tensors["mean"], tensors["deviation"]),
             header["strength"],
             header["steps"],
+            header["versions"],
             header["origin"],
         )

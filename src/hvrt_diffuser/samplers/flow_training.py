@@ -20,13 +20,14 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.samplers.flow import LatentFlow, Scale, carry, flow_source
-from hvrt_diffuser.samplers.protocol import check_latents
+from hvrt_diffuser.samplers.protocol import LatentSampler, SamplerEstimator, check_latents
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.seeding import derive_seed, generator
 
-__all__ = ["FlowEstimator", "FlowMapEstimator"]
+__all__ = ["FlowEstimator", "FlowMapEstimator", "fit_augmented"]
 
 WARM_UP = 0.03  # share of the steps in which the learning rate rises
 LONGEST_AVERAGE = 0.999  # decay per step of the averaged weights, once there are enough steps
@@ -60,48 +61,95 @@ class FlowEstimator(BaseModel):
         "training latents with as much noise, and the fewer the more they are copies",
     )
 
-    def fit(self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> LatentFlow:
+    def fit(
+        self,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seed: int = 0,
+        augmented: Tensor | None = None,
+    ) -> LatentFlow:
         """Train a flow on latents in units of their deviation, all classes in one network.
 
         Args:
             latents: float32 or float64 (n, d), on the device to train and draw on.
             labels: int64 (n,), every class from 0 to k - 1; None makes one class of all latents.
             seed: of weights, batches, times and noise.
+            augmented: (c, n, d), the latents of c augmented versions of each image. Below strength
+                1 draws start from them as often as from each training latent; the flow is trained
+                without them, so that what it carries them to is still the real distribution.
 
         Raises:
-            InputError: NaN or infinite latents, or labels that do not fit them.
+            InputError: NaN or infinite latents, labels that do not fit them, or augmented latents
+                that do not fit them or cannot be started from.
             FloatingPointError: the loss became infinite or NaN.
         """
-        latents, labels, counts = _by_class(latents, labels)
-        scale = Scale.of(latents)
-        x = scale.enter(latents)
-        field = self._train(x, labels, len(counts), seed)
-        return self._flow(field, scale, x, counts, {"seed": seed})
+        self._check_augmented(augmented, latents)
+        ordered, own, counts = _by_class(latents, labels)
+        scale = Scale.of(ordered)
+        field = self._train(scale.enter(ordered), own, len(counts), seed)
+        return self._flow(field, scale, (latents, labels, augmented), {"seed": seed})
 
-    def at(self, flow: LatentFlow, latents: Tensor, labels: Tensor | None = None) -> LatentFlow:
+    def at(
+        self,
+        flow: LatentFlow,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        augmented: Tensor | None = None,
+    ) -> LatentFlow:
         """A fitted flow with the strength and the solver of this estimator; nothing is trained.
 
         Args:
             flow: fitted by an estimator that differs in these alone.
             latents: those that it was fitted on.
             labels: theirs.
+            augmented: see :meth:`fit`.
         """
-        latents, _, counts = _by_class(latents, labels)
-        x = flow.scale.enter(latents)
-        return self._flow(flow.field, flow.scale, x, counts, flow.origin)
+        self._check_augmented(augmented, latents)
+        return self._flow(flow.field, flow.scale, (latents, labels, augmented), flow.origin)
+
+    def _check_augmented(self, augmented: Tensor | None, latents: Tensor) -> None:
+        if augmented is None:
+            return
+        if self.strength == 1:
+            raise InputError(
+                "latents of augmented images were given to a flow of strength 1, which starts from "
+                "noise: lower its strength, or leave them out"
+            )
+        if augmented.ndim != 3 or augmented.shape[1:] != latents.shape:
+            raise InputError(
+                f"augmented latents of shape {tuple(augmented.shape)} were given beside latents of "
+                f"shape {tuple(latents.shape)}, expected (c, n, d) and (n, d): give c versions of "
+                "each latent, in their order"
+            )
+        if not torch.isfinite(augmented).all():
+            raise InputError(
+                "augmented latents hold NaN or infinite values, expected finite ones: encode again"
+            )
 
     def _flow(
         self,
         field: VelocityField,
         scale: Scale,
-        x: Tensor,
-        counts: Tensor,
+        starts: tuple[Tensor, Tensor | None, Tensor | None],
         known: dict[str, Any],
     ) -> LatentFlow:
-        """The sampler; its origin keeps what is known of the field, such as its autoencoder."""
-        origin = {**known, "sampler": self._name, **self.model_dump()}
-        source = flow_source(x, counts, self.strength)
-        return LatentFlow(source, field, scale, self.strength, self._steps, origin)
+        """The sampler; its origin keeps what is known of the field, such as its autoencoder.
+
+        ``starts`` are latents, their labels, and augmented latents.
+        """
+        latents, labels, augmented = starts
+        labels = check_latents(latents, labels)
+        versions = 1 if augmented is None else 1 + len(augmented)
+        if augmented is not None:
+            every = torch.cat([latents[None], augmented.to(latents)])  # (versions, n, d)
+            latents = every.transpose(0, 1).flatten(0, 1)  # versions of a latent side by side
+            labels = labels.repeat_interleave(versions)
+        latents, _, counts = _by_class(latents, labels)
+        origin = {**known, "sampler": self._name, **self.model_dump(), "versions": versions}
+        source = flow_source(scale.enter(latents), counts, self.strength)
+        return LatentFlow(source, field, scale, self.strength, self._steps, versions, origin)
 
     @property
     def _name(self) -> str:
@@ -201,10 +249,8 @@ class FlowMapEstimator(FlowEstimator):
             labels: theirs.
             seed: of the paths, the batches and their order.
         """
-        latents, labels, counts = _by_class(latents, labels)
-        x = flow.scale.enter(latents)
-        field = self._map(flow.field, labels, seed)
-        return self._flow(field, flow.scale, x, counts, {**flow.origin, "seed": seed})
+        field = self._map(flow.field, _by_class(latents, labels)[1], seed)
+        return self._flow(field, flow.scale, (latents, labels, None), {**flow.origin, "seed": seed})
 
     def _train(self, x: Tensor, labels: Tensor, n_classes: int, seed: int) -> VelocityField:
         return self._map(super()._train(x, labels, n_classes, seed), labels, seed)
@@ -256,6 +302,37 @@ class FlowMapEstimator(FlowEstimator):
                 times[part] = moments[:-1].to(device)
                 advance("")
         return starts, times, ends, asked
+
+
+def fit_augmented(
+    estimator: SamplerEstimator,
+    latents: Tensor,
+    labels: Tensor,
+    augmented: Tensor | None,
+    *,
+    seed: int,
+) -> LatentSampler:
+    """Fit any sampler; augmented latents, where there are any, are for flows alone.
+
+    Args:
+        estimator: of the sampler.
+        latents: (n, d).
+        labels: int64 (n,).
+        augmented: see :meth:`FlowEstimator.fit`.
+        seed: of what is random in the fit.
+
+    Raises:
+        InputError: the sampler is none that can start from augmented latents.
+    """
+    if augmented is None:
+        return estimator.fit(latents, labels, seed=seed)
+    if not isinstance(estimator, FlowEstimator):
+        raise InputError(
+            "latents of augmented images were given to a sampler that cannot start from them, "
+            "expected a flow below strength 1: choose generation.sampler=flow_map, or set "
+            "latent_encoding.augmentation.copies to 0"
+        )
+    return estimator.fit(latents, labels, seed=seed, augmented=augmented)
 
 
 def _by_class(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

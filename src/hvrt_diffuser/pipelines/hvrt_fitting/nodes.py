@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from hvrt_diffuser.datasets.latents import table_to_latents
+from hvrt_diffuser.datasets.latents import table_to_latents, table_to_versions
 from hvrt_diffuser.devices import resolve_device
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
     FlowOptions,
@@ -17,13 +18,19 @@ from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
     SamplerName,
     choose_estimator,
 )
-from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler, SmoothedBootstrap
+from hvrt_diffuser.samplers import (
+    HVRTEstimator,
+    LatentSampler,
+    SmoothedBootstrap,
+    fit_augmented,
+)
 
 __all__ = ["describe_partition", "fit", "plot_partition"]
 
 
 def fit(
     latents_train: pd.DataFrame,
+    latents_augmented: pd.DataFrame,
     sampler: SamplerName,
     hvrt: HVRTFittingOptions,
     flow: FlowOptions,
@@ -36,9 +43,10 @@ def fit(
     """
     estimator = choose_estimator(sampler, hvrt, flow)
     latents, labels = table_to_latents(latents_train)
+    augmented = table_to_versions(latents_augmented, labels)
     if not isinstance(estimator, HVRTEstimator):
         latents = latents.to(resolve_device(device))
-    fitted = estimator.fit(latents, labels, seed=seed)
+    fitted: Any = fit_augmented(estimator, latents, labels, augmented, seed=seed)
     return replace(
         fitted,
         origin=fitted.origin | {"autoencoder": latents_train.attrs.get("autoencoder")},

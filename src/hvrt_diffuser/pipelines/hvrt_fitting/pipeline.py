@@ -10,13 +10,14 @@ __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From ``latents_train`` to ``latent_sampler``."""
+    """From ``latents_train`` and ``latents_augmented`` to ``latent_sampler``."""
     return pipeline(
         [
             node(
                 fit,
                 [
                     "latents_train",
+                    "latents_augmented",
                     "params:generation.sampler",
                     "params:hvrt_fitting",
                     "params:flow",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hvrt_diffuser.autoencoders import Autoencoder, encode_images
-from hvrt_diffuser.datasets.latents import latents_to_table
+from hvrt_diffuser.autoencoders import Autoencoder, encode_augmented, encode_images
+from hvrt_diffuser.datasets.latents import latents_to_table, versions_to_table
 from hvrt_diffuser.devices import resolve_device
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_changed"]
 
 
 def encode(
@@ -20,4 +20,24 @@ def encode(
     latents, _ = encode_images(autoencoder, images.images, resolve_device(options.device or device))
     table = latents_to_table(latents, images.labels)
     table.attrs["autoencoder"] = autoencoder.fingerprint()  # parquet keeps it
+    return table
+
+
+def encode_changed(
+    autoencoder: Autoencoder,
+    images: LabelledImages,
+    options: LatentEncodingOptions,
+    seed: int,
+    device: str,
+) -> pd.DataFrame:
+    """The latents of augmented versions of each image, one version after the other."""
+    latents = encode_augmented(
+        autoencoder,
+        images.images,
+        options.augmentation,
+        seed=seed,
+        device=resolve_device(options.device or device),
+    )
+    table = versions_to_table(latents, images.labels, autoencoder.architecture.latent_dim)
+    table.attrs["autoencoder"] = autoencoder.fingerprint()
     return table

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
+from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
 __all__ = ["LatentEncodingOptions"]
 
 
 class LatentEncodingOptions(DeviceOptions):
-    """Where images are encoded."""
+    """Which images are encoded, and where."""
+
+    augmentation: Augmentation = Field(
+        description="of training images; a flow below strength 1 starts from these latents, too"
+    )

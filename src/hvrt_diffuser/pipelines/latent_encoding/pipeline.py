@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from hvrt_diffuser.pipelines.latent_encoding.nodes import encode
+from hvrt_diffuser.pipelines.latent_encoding.nodes import encode, encode_changed
 
 __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From images to ``latents_train`` and ``latents_test``."""
+    """From images to ``latents_train``, ``latents_test`` and ``latents_augmented``."""
     return pipeline(
         [
             node(
@@ -21,5 +21,20 @@ def create_pipeline() -> Pipeline:
                 tags="gpu",
             )
             for split in ("train", "test")
+        ]
+        + [
+            node(
+                encode_changed,
+                [
+                    "autoencoder",
+                    "images_train",
+                    "params:latent_encoding",
+                    "params:seed",
+                    "params:device",
+                ],
+                "latents_augmented",
+                name="encode_augmented",
+                tags="gpu",
+            )
         ]
     )

@@ -22,6 +22,7 @@ from hvrt_diffuser.frontier import (
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
+from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 
@@ -37,6 +38,7 @@ def compare_samplers(
     classifier: Classifier,
     hvrt: HVRTFittingOptions,
     flow: FlowOptions,
+    encoding: LatentEncodingOptions,
     tstr: TSTROptions,
     options: FrontierOptions,
     seed: int,
@@ -48,6 +50,7 @@ def compare_samplers(
         "sampler_frontier": options.model_dump_json(exclude={"device"}),
         "hvrt_fitting": hvrt.model_dump_json(),
         "flow": flow.model_dump_json(),
+        "augmentation": encoding.augmentation.model_dump_json(),
         "tstr.classifier": tstr.classifier.model_dump_json(),
         "autoencoder": autoencoder.fingerprint(),
         "classifier": classifier.fingerprint(),
@@ -72,6 +75,7 @@ def compare_samplers(
         {str(name): strengths for name, strengths in options.points.items()},
         hvrt,
         flow,
+        encoding.augmentation,
         tstr.classifier,
         seeds=options.seeds,
         seed=seed,
@@ -83,7 +87,8 @@ def compare_samplers(
         "n_test": len(images_test),
         "autoencoder": autoencoder.fingerprint(),
         "hvrt": hvrt.model_dump(),
-        "flow": flow.model_dump(),
+        "flow": flow.model_dump(exclude={"strength"}),
+        "augmentation": encoding.augmentation.model_dump(exclude={"copies"}),
         "machine": describe_machine(),
         "rows": summarise(entries),
     }

@@ -24,6 +24,7 @@ def create_pipeline() -> Pipeline:
                     "classifier",
                     "params:hvrt_fitting",
                     "params:flow",
+                    "params:latent_encoding",
                     "params:tstr",
                     "params:sampler_frontier",
                     "params:seed",

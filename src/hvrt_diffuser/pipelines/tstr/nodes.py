@@ -19,6 +19,7 @@ from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
     SamplerName,
     choose_estimator,
 )
+from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.tstr.tasks import compared_with, list_tasks
 from hvrt_diffuser.samplers import LatentSampler, fit_posterior
@@ -37,6 +38,7 @@ def train_synthetic_test_real(
     sampler_name: SamplerName,
     hvrt: HVRTFittingOptions,
     flow: FlowOptions,
+    encoding: LatentEncodingOptions,
     options: TSTROptions,
     seed: int,
     device: str,
@@ -51,6 +53,7 @@ def train_synthetic_test_real(
         "ae_training": training.model_dump_json(exclude={"device"}),
         "sampler": sampler_name,
         "estimator": estimator.model_dump_json(),
+        "augmentation": encoding.augmentation.model_dump_json(),
         "autoencoder": autoencoder.fingerprint(),
         "vae": vae.fingerprint(),
         "seed": seed,
@@ -69,6 +72,7 @@ def train_synthetic_test_real(
         (vae_options.name, vae, posterior),
         training,
         estimator,
+        encoding.augmentation,
         options,
         seed=seed,
         device=where,

@@ -26,6 +26,7 @@ def create_pipeline() -> Pipeline:
                     "params:generation.sampler",
                     "params:hvrt_fitting",
                     "params:flow",
+                    "params:latent_encoding",
                     "params:tstr",
                     "params:seed",
                     "params:device",

@@ -7,6 +7,7 @@ from functools import cache, partial
 
 import torch
 
+from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge import Task
@@ -67,6 +68,7 @@ def list_tasks(
     vae: tuple[str, Autoencoder, SmoothedBootstrap],
     training: AETrainingOptions,
     estimator: SamplerEstimator,
+    augmentation: Augmentation,
     options: TSTROptions,
     *,
     seed: int,
@@ -85,6 +87,7 @@ def list_tasks(
         vae: name, network and posteriors of a VAE.
         training: of the autoencoders of generators that saw fewer images.
         estimator: of their samplers.
+        augmentation: of the images that those may start from.
         options: of the stage.
         seed: of the images that those generators see, and of their training.
         device: where to compute.
@@ -102,7 +105,14 @@ def list_tasks(
         own_seed = derive_seed(seed, "tstr", "few", n)
         few, labels = equal_n(train, n)(seed)
         return fit_on_few(
-            few, labels, everything, training, estimator, seed=own_seed, device=device
+            few,
+            labels,
+            everything,
+            training,
+            estimator,
+            augmentation,
+            seed=own_seed,
+            device=device,
         )
 
     prepare: dict[Key, Callable[[], Row]] = {}
