@@ -3,7 +3,7 @@
 from hvrt_diffuser.datasets.export import Export, ExportDataset
 from hvrt_diffuser.datasets.image_source import ImageSourceDataset
 from hvrt_diffuser.datasets.latents import check_latents_table
-from hvrt_diffuser.datasets.models import CheckpointDataset, SavedDataset
+from hvrt_diffuser.datasets.models import CheckpointDataset, PathDataset, SavedDataset
 from hvrt_diffuser.datasets.reports import (
     FigureDataset,
     MetricsDataset,
@@ -19,6 +19,7 @@ __all__ = [
     "FigureDataset",
     "ImageSourceDataset",
     "MetricsDataset",
+    "PathDataset",
     "SavedDataset",
     "SyntheticImagesDataset",
     "TableDataset",

@@ -11,7 +11,7 @@ from kedro.utils import load_obj
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.files import is_whole
 
-__all__ = ["CheckpointDataset", "SavedDataset"]
+__all__ = ["CheckpointDataset", "PathDataset", "SavedDataset"]
 
 
 class Saved(Protocol):
@@ -84,6 +84,31 @@ class CheckpointDataset(AbstractDataset[None, Checkpoint]):
     def save(self, data: None) -> None:
         """Not for Kedro to save: the training writes it."""
         raise DatasetError("a training writes its own checkpoints, and nothing else may")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class PathDataset(AbstractDataset[None, Path]):
+    """Hands a node the place of files that it shares with other processes.
+
+    Args:
+        filepath: of a file or a folder, which need not exist; the folder above is made.
+        metadata: for other tools.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The path."""
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        return self._filepath
+
+    def save(self, data: None) -> None:
+        """Nothing saves to it: a node takes it as an input."""
+        raise DatasetError(f"{self._filepath} is written by the node that takes it as an input")
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

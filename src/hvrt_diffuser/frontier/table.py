@@ -17,8 +17,7 @@ from hvrt_diffuser.autoencoders import encode_augmented
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.frontier.approaches import APPROACHES, Fits
 from hvrt_diffuser.frontier.yardstick import Yardstick
-from hvrt_diffuser.judge import Task, train_and_test
-from hvrt_diffuser.judge.rows import Row, copied, decoded, equal_n
+from hvrt_diffuser.judge.rows import copied, decoded, equal_n
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, LatentFlow
 from hvrt_diffuser.seeding import derive_seed
@@ -127,7 +126,7 @@ def _of_approach(
         )
         for strength, sampler in samplers.items()
     }
-    accuracies = _train_and_test(yardstick, rows, classifier, seed)
+    accuracies = yardstick.utility(rows, classifier, seeds=1, seed=seed)
     return [
         {
             "sampler": name,
@@ -147,7 +146,7 @@ def _floors(yardstick: Yardstick, classifier: ClassifierOptions, seed: int) -> l
     rows = {"copy_floor": copied(yardstick.autoencoder, train, n, device)}
     if n <= len(train.class_names) * int(torch.bincount(train.labels).min()):
         rows["real_floor"] = equal_n(train, n)
-    accuracies = _train_and_test(yardstick, rows, classifier, seed)
+    accuracies = yardstick.utility(rows, classifier, seeds=1, seed=seed)
     ratios = {"reconstruction_floor": 1.0, "copy_floor": 0.0}
     return [
         {
@@ -165,26 +164,6 @@ def _floors(yardstick: Yardstick, classifier: ClassifierOptions, seed: int) -> l
         }
         for name, fd in yardstick.floors(seed).items()
     ]
-
-
-def _train_and_test(
-    yardstick: Yardstick, rows: Mapping[str, Row], classifier: ClassifierOptions, seed: int
-) -> dict[str, float]:
-    """The accuracy on real test images, in percent, of a classifier for each row."""
-    tasks = [Task(name, yardstick.n, partial(lambda row: row, row)) for name, row in rows.items()]
-    predictions = train_and_test(
-        tasks,
-        yardstick.test,
-        classifier,
-        seeds=1,
-        seed=seed,
-        device=yardstick.device,
-        origin={},
-    )
-    return {
-        name: 100 * (predicted == predictions.labels).double().mean().item()
-        for (name, _, _), predicted in predictions.tested.items()
-    }
 
 
 def summarise(entries: Sequence[Entry]) -> list[Entry]:

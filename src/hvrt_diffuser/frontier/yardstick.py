@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
-from hvrt_diffuser.classifiers import Classifier
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.judge import Extractor, classifier_features, pixels
+from hvrt_diffuser.judge import Extractor, Task, classifier_features, pixels, train_and_test
+from hvrt_diffuser.judge.rows import Row
 from hvrt_diffuser.metrics import attribution, frechet_distance, nearest
 from hvrt_diffuser.samplers import LatentSampler
 from hvrt_diffuser.seeding import generator
@@ -109,6 +113,26 @@ class Yardstick:
             attribution=owned,
             seconds=seconds,
         )
+
+    def utility(
+        self, rows: Mapping[str, Row], classifier: ClassifierOptions, *, seeds: int, seed: int
+    ) -> dict[str, float]:
+        """The accuracy on real test images, %, of classifiers trained on ``n`` images of each row.
+
+        Args:
+            rows: by name.
+            classifier: the same for every row.
+            seeds: classifiers of a row, whose accuracies are averaged.
+            seed: of all of them.
+        """
+        tasks = [Task(name, self.n, partial(lambda row: row, row)) for name, row in rows.items()]
+        predictions = train_and_test(
+            tasks, self.test, classifier, seeds=seeds, seed=seed, device=self.device, origin={}
+        )
+        right: dict[str, list[float]] = {name: [] for name in rows}
+        for (name, _, _), predicted in predictions.tested.items():
+            right[name].append(100 * (predicted == predictions.labels).double().mean().item())
+        return {name: statistics.fmean(values) for name, values in right.items()}
 
     def floors(self, seed: int) -> dict[str, float]:
         """Fréchet distances that no sampler can be expected to fall below."""

@@ -15,11 +15,14 @@ from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
+from hvrt_diffuser.pipelines.hpo.parameters import HPOOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.options import Options
+from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.sweeps import SEED, Blocks
 
 __all__ = ["Parameters", "check_devices", "check_parameters"]
 
@@ -45,6 +48,8 @@ class Parameters(Options):
     tstr: TSTROptions
     export: ExportOptions
     sampler_frontier: FrontierOptions
+    hpo: HPOOptions
+    phase1: PhaseOptions
 
 
 def check_parameters(raw: Mapping[str, Any]) -> Parameters:
@@ -68,6 +73,12 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
             f"the parameter {where} is {found}: {first['msg'][0].lower()}{first['msg'][1:]}; "
             "correct it in conf/ or in --params"
         ) from error
+    _check_augmentation(parameters)
+    _check_sweeps(parameters)
+    return parameters
+
+
+def _check_augmentation(parameters: Parameters) -> None:
     copies = parameters.latent_encoding.augmentation.copies
     starts_from_rows = parameters.generation.sampler != "hvrt" and parameters.flow.strength < 1
     if copies and not starts_from_rows:
@@ -75,7 +86,23 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
             f"latent_encoding.augmentation.copies is {copies}, expected 0 unless a flow starts "
             "from augmented images: set generation.sampler to flow_map and flow.strength below 1"
         )
-    return parameters
+
+
+def _check_sweeps(parameters: Parameters) -> None:
+    """Build the options of every point, so that none fails hours later."""
+    blocks = Blocks(parameters.ae_training, parameters.hvrt_fitting)
+    for name, grid in parameters.hpo.grids().items():
+        for point in grid.points():
+            values = {key: value for key, value in point.items() if key != SEED}
+            try:
+                blocks.at({**parameters.hpo.base, **values})
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise InputError(
+                    f"the sweep {name} has a point {values} of which "
+                    f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: "
+                    f"{first['msg'][0].lower()}{first['msg'][1:]}; correct hpo in conf/"
+                ) from error
 
 
 def _known_names(block: tuple[int | str, ...]) -> list[str]:

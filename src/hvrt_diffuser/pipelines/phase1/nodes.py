@@ -1,0 +1,105 @@
+"""Nodes of ``phase1``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hvrt_diffuser.autoencoders import Autoencoder, encode_images
+from hvrt_diffuser.classifiers import Classifier
+from hvrt_diffuser.datasets.latents import table_to_latents
+from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.frontier import Yardstick
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
+from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.samplers import LatentSampler, StandardNormal, fit_posterior
+from hvrt_diffuser.seeding import derive_seed
+from hvrt_diffuser.sweeps import Measured, measure_sampler, plot_sweep, summarise_points
+
+__all__ = ["collect_models", "measure_model", "plot_models"]
+
+ACTIVE = 0.01  # variance of a dimension's means above which it is in use (Burda et al. 2016)
+
+
+def measure_model(
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    latents_train: pd.DataFrame,
+    latents_test: pd.DataFrame,
+    latent_sampler: LatentSampler,
+    model: Autoencoder,
+    beta: float,
+    classifier: Classifier,
+    tstr: TSTROptions,
+    options: PhaseOptions,
+    seed: int,
+    device: str,
+) -> dict[str, Any]:
+    """HVRT on the latents of a model, beside the samplers of a VAE.
+
+    ``prior`` decodes N(0, I). ``posterior``, of VAEs alone, encodes a training image with noise:
+    the reparameterisation, of which every draw is near a training image.
+    """
+    where = resolve_device(options.device or device)
+    held_out, _ = table_to_latents(latents_test)
+    yardstick = Yardstick(
+        (images_train, table_to_latents(latents_train)[0]),
+        (images_test, held_out),
+        model,
+        classifier,
+        n=options.n,
+        compared=options.compared,
+        device=where,
+    )
+    samplers = {
+        "hvrt": latent_sampler,
+        "prior": StandardNormal(model.architecture.latent_dim, latent_sampler.counts),
+    }
+    means, deviations = encode_images(model, images_train.images, where)
+    if deviations is not None:
+        samplers["posterior"] = fit_posterior(means, deviations, images_train.labels)
+    measured: Measured = [
+        (
+            {"sampler": name, "seed": repetition},
+            measure_sampler(
+                yardstick,
+                sampler.to(where),
+                classifier,
+                tstr.classifier,
+                classifiers=1,
+                seed=derive_seed(seed, "phase1", repetition),
+            ),
+        )
+        for name, sampler in samplers.items()
+        for repetition in range(options.seeds)
+    ]
+    return {
+        "beta": beta,
+        "latent_dim": model.architecture.latent_dim,
+        "active_units": int((held_out.var(dim=0) > ACTIVE).sum()),
+        "floors": yardstick.floors(seed),
+        "rows": summarise_points(measured),
+    }
+
+
+def collect_models(*models: dict[str, Any]) -> dict[str, Any]:
+    """The tables of all models."""
+    return {"machine": describe_machine(), "models": list(models)}
+
+
+def plot_models(table: dict[str, Any]) -> Figure:
+    """Fidelity, utility and novelty of every model and sampler."""
+    rows = [
+        {
+            **row,
+            "copy_floor": model["floors"]["copy_floor"],
+            "values": {"beta": model["beta"], **row["values"]},
+        }
+        for model in table["models"]
+        for row in model["rows"]
+    ]
+    return plot_sweep(rows)

@@ -1,0 +1,186 @@
+"""What a point of a sweep amounts to: train, fit, draw, decode, and measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import torch
+from pydantic import BaseModel
+
+from hvrt_diffuser.autoencoders import TrainingOptions, decode_latents, encode_images
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, classify
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.frontier import Yardstick
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.judge.rows import decoded
+from hvrt_diffuser.metrics import inception_score, kolmogorov_smirnov
+from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler
+from hvrt_diffuser.seeding import derive_seed, generator
+from hvrt_diffuser.sweeps.grid import SEED, Point, Value
+from hvrt_diffuser.sweeps.store import AutoencoderStore
+
+__all__ = ["Bench", "Blocks", "measure_sampler"]
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The options that a sweep changes, as they are where it does not.
+
+    Attributes:
+        ae_training: of the autoencoder.
+        hvrt_fitting: of the sampler.
+    """
+
+    ae_training: TrainingOptions
+    hvrt_fitting: HVRTEstimator
+
+    def at(self, values: Mapping[str, Value]) -> Blocks:
+        """The options with some values changed.
+
+        Args:
+            values: by parameter, such as ``ae_training.beta``.
+
+        Raises:
+            InputError: there is no such parameter.
+            ValidationError: a value is out of range.
+        """
+        changes: dict[str, dict[str, Value]] = {}
+        for name, value in values.items():
+            block, _, option = name.partition(".")
+            changes.setdefault(block, {})[option] = value
+        unknown = sorted(changes.keys() - {"ae_training", "hvrt_fitting"})
+        if unknown:
+            raise InputError(
+                f"a sweep changes {unknown[0]}, expected parameters of ae_training or "
+                "hvrt_fitting, such as ae_training.beta: correct hpo in conf/"
+            )
+        return Blocks(
+            _changed(self.ae_training, changes.get("ae_training", {})),
+            _changed(self.hvrt_fitting, changes.get("hvrt_fitting", {})),
+        )
+
+
+def _changed(options: Options, changes: Mapping[str, Value]) -> Options:
+    return type(options).model_validate({**options.model_dump(), **changes})
+
+
+def measure_sampler(
+    yardstick: Yardstick,
+    sampler: LatentSampler,
+    judge: Classifier,
+    classifier: ClassifierOptions,
+    *,
+    classifiers: int,
+    seed: int,
+) -> dict[str, float | None]:
+    """What a yardstick measures of a sampler, and what HVRTDiffuser reports beside it.
+
+    Args:
+        yardstick: real data, and the autoencoder whose latents the sampler draws.
+        sampler: what is measured.
+        judge: gives the inception score.
+        classifier: of TSTR.
+        classifiers: trained on the draws, whose accuracies are averaged.
+        seed: of draws and classifiers.
+
+    Returns:
+        The fields of :class:`hvrt_diffuser.frontier.Point`; ``inception_score``, in the judge's
+        classes; ``ks``, the Kolmogorov-Smirnov statistic of draws and latents of test images,
+        averaged over dimensions; and ``tstr``, %.
+    """
+    n, device = yardstick.n, yardstick.device
+    source = generator(seed, "sweep", "draws", device=sampler.device)
+    drawn, _ = sampler.sample(n, generator=source)
+    images = decode_latents(yardstick.autoencoder, drawn, device)
+    _, probabilities = classify(judge, images, device)
+    apart = kolmogorov_smirnov(drawn.cpu().numpy(), yardstick.held_out.numpy())
+    row = {"draws": decoded(yardstick.autoencoder, sampler, n, device)}
+    return {
+        **asdict(yardstick.measure(sampler, seed)),
+        "inception_score": inception_score(probabilities.numpy()),
+        "ks": float(apart.mean()),
+        "tstr": yardstick.utility(row, classifier, seeds=classifiers, seed=seed)["draws"],
+    }
+
+
+class Bench:
+    """Real images and their judge, and the autoencoders that were trained on the former.
+
+    Args:
+        train: training images.
+        test: test images.
+        judge: gives features and inception scores.
+        store: of autoencoders of the training images.
+        blocks: the options of all points, before their own values.
+        classifier: of TSTR.
+        n: draws of a point, and training images of its classifiers.
+        compared: draws, of these, whose nearest training images are looked for.
+        classifiers: trained on the draws of a point.
+        seed: of all points, beside their own.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        judge: Classifier,
+        store: AutoencoderStore,
+        blocks: Blocks,
+        classifier: ClassifierOptions,
+        *,
+        n: int,
+        compared: int,
+        classifiers: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.train, self.test, self.judge, self.store = train, test, judge, store
+        self.blocks, self.classifier, self.classifiers = blocks, classifier, classifiers
+        self.n, self.compared, self.seed, self.device = n, compared, seed, device
+        self._latest: tuple[TrainingOptions, int] | None = None
+
+    def measure(self, point: Point) -> dict[str, float | None]:
+        """Fidelity, novelty and utility of HVRT at a point, and what its autoencoder allows for."""
+        blocks = self.blocks.at({name: value for name, value in point.items() if name != SEED})
+        seed = derive_seed(self.seed, "sweep", str(point[SEED]))
+        self._load(blocks.ae_training, seed)
+        yardstick = self._yardstick
+        start = time.perf_counter()
+        sampler = blocks.hvrt_fitting.fit(yardstick.latents, self.train.labels, seed=seed)
+        fit_seconds = time.perf_counter() - start
+        return {
+            **measure_sampler(
+                yardstick,
+                sampler,
+                self.judge,
+                self.classifier,
+                classifiers=self.classifiers,
+                seed=seed,
+            ),
+            **self._floors,
+            "leaves": float(sampler.overall.n_leaves),
+            "fit_seconds": fit_seconds,
+        }
+
+    def _load(self, options: TrainingOptions, seed: int) -> None:
+        """Prepare what an autoencoder is measured by; the latest is kept, since many come by it."""
+        if self._latest == (options, seed):
+            return
+        model = self.store.get(options, seed)
+        self._yardstick = Yardstick(
+            (self.train, encode_images(model, self.train.images, self.device)[0]),
+            (self.test, encode_images(model, self.test.images, self.device)[0]),
+            model,
+            self.judge,
+            n=self.n,
+            compared=self.compared,
+            device=self.device,
+        )
+        self._floors = self._yardstick.floors(seed)
+        self._latest = options, seed
