@@ -134,6 +134,16 @@ WRONG = {
         "set it above 0",
     ),
     "a negative width": ("hvrt_fitting.noise_scale=-1", "hvrt_fitting.noise_scale", "equal to 0"),
+    "augmented images that nothing starts from": (
+        "latent_encoding.augmentation.copies=1",
+        "latent_encoding.augmentation.copies",
+        "generation.sampler",
+        "flow.strength below 1",
+    ),
+    "augmented images beside noise": (
+        "latent_encoding.augmentation.copies=1,generation.sampler=flow_map",
+        "latent_encoding.augmentation.copies",
+    ),
     "unknown device": ("device=gpu", "device", "gpu"),
     "a run name with a slash": ("run_name=a/b", "run_name", "a/b"),
 }

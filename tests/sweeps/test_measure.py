@@ -18,7 +18,14 @@ from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, train_jud
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator
-from hvrt_diffuser.sweeps import AutoencoderStore, Bench, Blocks, plot_sweep, summarise_points
+from hvrt_diffuser.sweeps import (
+    AutoencoderStore,
+    Bench,
+    Blocks,
+    Grid,
+    plot_sweep,
+    summarise_points,
+)
 
 CPU = torch.device("cpu")
 QUICK = {"width": 8, "steps": 30, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.01}
@@ -121,6 +128,15 @@ class TestPoints:
     ) -> None:
         with pytest.raises(error, match=said):
             blocks.at(values)
+
+    def test_a_point_that_cannot_be_built_is_told_before_the_first_is_measured(
+        self, blocks: Blocks
+    ) -> None:
+        blocks.check("beta", Grid({"ae_training.beta": [0.0, 1.0]}, 2))
+        wrong = Grid({"ae_training.beta": [0.0, -1.0]}, 2)
+        with pytest.raises(InputError, match=r"correct hpo\.sweeps\.beta") as raised:
+            blocks.check("beta", wrong)
+        assert "{'ae_training.beta': -1.0}" in str(raised.value)
 
 
 class TestStore:

@@ -22,7 +22,6 @@ from hvrt_diffuser.pipelines.options import Options
 from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
-from hvrt_diffuser.sweeps import SEED, Blocks
 
 __all__ = ["Parameters", "check_devices", "check_parameters"]
 
@@ -74,7 +73,6 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
             "correct it in conf/ or in --params"
         ) from error
     _check_augmentation(parameters)
-    _check_sweeps(parameters)
     return parameters
 
 
@@ -86,23 +84,6 @@ def _check_augmentation(parameters: Parameters) -> None:
             f"latent_encoding.augmentation.copies is {copies}, expected 0 unless a flow starts "
             "from augmented images: set generation.sampler to flow_map and flow.strength below 1"
         )
-
-
-def _check_sweeps(parameters: Parameters) -> None:
-    """Build the options of every point, so that none fails hours later."""
-    blocks = Blocks(parameters.ae_training, parameters.hvrt_fitting)
-    for name, grid in parameters.hpo.grids().items():
-        for point in grid.points():
-            values = {key: value for key, value in point.items() if key != SEED}
-            try:
-                blocks.at({**parameters.hpo.base, **values})
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise InputError(
-                    f"the sweep {name} has a point {values} of which "
-                    f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: "
-                    f"{first['msg'][0].lower()}{first['msg'][1:]}; correct hpo in conf/"
-                ) from error
 
 
 def _known_names(block: tuple[int | str, ...]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from hvrt_diffuser.autoencoders import TrainingOptions, decode_latents, encode_images
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, classify
@@ -19,7 +19,7 @@ from hvrt_diffuser.judge.rows import decoded
 from hvrt_diffuser.metrics import inception_score, kolmogorov_smirnov
 from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler
 from hvrt_diffuser.seeding import derive_seed, generator
-from hvrt_diffuser.sweeps.grid import SEED, Point, Value
+from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 
 __all__ = ["Bench", "Blocks", "measure_sampler"]
@@ -63,6 +63,24 @@ class Blocks:
             _changed(self.ae_training, changes.get("ae_training", {})),
             _changed(self.hvrt_fitting, changes.get("hvrt_fitting", {})),
         )
+
+    def check(self, name: str, grid: Grid) -> None:
+        """Check the points of a sweep of some name.
+
+        Raises:
+            InputError: a point cannot be built; says which, and why.
+        """
+        for point in grid.points():
+            values = {key: value for key, value in point.items() if key != SEED}
+            try:
+                self.at(values)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise InputError(
+                    f"the sweep {name} has a point {values} with "
+                    f"{'.'.join(map(str, first['loc'])) or 'options'} {first['input']!r}: "
+                    f"{first['msg'][0].lower()}{first['msg'][1:]}; correct hpo.sweeps.{name}"
+                ) from error
 
 
 def _changed(options: Options, changes: Mapping[str, Value]) -> Options:

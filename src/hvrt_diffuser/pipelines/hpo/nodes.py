@@ -49,6 +49,8 @@ def run_sweep(
     """
     where = resolve_device(options.device or device)
     blocks = Blocks(training, hvrt).at(options.base)
+    for name, each in options.grids().items():  # of all sweeps: the last may be hours away
+        blocks.check(name, each)
     grid = Grid({name: list(values) for name, values in axes.items()}, options.seeds)
     setting = {
         "ae_training": blocks.ae_training.model_dump(exclude={"device"}),
