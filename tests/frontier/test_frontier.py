@@ -26,7 +26,7 @@ from hvrt_diffuser.frontier import (
 )
 from hvrt_diffuser.frontier.approaches import Fits
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, LatentFlow
+from hvrt_diffuser.samplers import Draws, FlowMapEstimator, HVRTEstimator, LatentFlow
 
 CPU = torch.device("cpu")
 QUICK = {"width": 8, "steps": 30, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.01}
@@ -109,6 +109,34 @@ def test_no_noise_gives_copies(rows: Rows) -> None:
     assert copies["dcr_image"] == copies["dcr_feature"] == 0
     assert copies["attribution"] == 1
     assert copies["fd"] == pytest.approx(floor["fd"], rel=0.15)
+
+
+class Scripted:
+    """Gives latents of given labels, ever again."""
+
+    latent_dim, n_classes, device, origin = 8, 10, CPU, {}
+
+    def __init__(self, yardstick: Yardstick, labels: list[int]) -> None:
+        self.yardstick, self.labels, self.given = yardstick, labels, 0
+        self.counts = torch.bincount(yardstick.train.labels)
+
+    def draw(self, n: int, labels: Any = None, *, generator: torch.Generator) -> Draws:
+        places = torch.arange(self.given, self.given + n) % len(self.labels)
+        self.given += n
+        wanted = torch.tensor(self.labels)[places]
+        ordered = self.yardstick.train.labels.sort(stable=True)
+        rows = torch.searchsorted(ordered.values, wanted) + places % 50
+        return Draws(self.yardstick.latents[ordered.indices[rows]], wanted, rows)
+
+
+def test_classes_are_measured_in_their_real_proportions(yardstick: Yardstick) -> None:
+    """Whatever the proportions of the draws, and the first of each class count."""
+    fair, unfair = (list(range(10)) * times + extra for times, extra in ((1, []), (1, [0] * 5)))
+    points = [yardstick.measure(Scripted(yardstick, labels), seed=0) for labels in (fair, unfair)]  # type: ignore[arg-type]
+    assert points[0].attribution == points[1].attribution == 1
+    assert points[0].fd == pytest.approx(points[1].fd, rel=0.1)
+    twice = [yardstick.measure(Scripted(yardstick, unfair), seed=0).fd for _ in range(2)]  # type: ignore[arg-type]
+    assert twice[0] == twice[1]
 
 
 def test_the_wider_the_kernel_the_more_novel(rows: Rows) -> None:
@@ -201,6 +229,8 @@ def test_means_and_deviations_are_over_seeds() -> None:
         "dcr_feature": 0.4,
         "dcr_latent": 0.6,
         "attribution": None,
+        "inception_score": 2.0,
+        "ks": 0.1,
         "tstr": None,
         "seconds": 1.0,
         "fit_seconds": 2.0,

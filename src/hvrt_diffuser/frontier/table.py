@@ -25,7 +25,17 @@ from hvrt_diffuser.seeding import derive_seed
 __all__ = ["FLOORS", "measure_frontier", "summarise"]
 
 FLOORS = ("real_floor", "reconstruction_floor", "copy_floor")
-MEASURED = ("fd", "dcr_image", "dcr_feature", "dcr_latent", "attribution", "tstr", "seconds")
+MEASURED = (
+    "fd",
+    "dcr_image",
+    "dcr_feature",
+    "dcr_latent",
+    "attribution",
+    "inception_score",
+    "ks",
+    "tstr",
+    "seconds",
+)
 VERSIONS = 1  # of each image, among what a flow starts from
 
 Entry = dict[str, Any]
@@ -158,6 +168,8 @@ def _floors(yardstick: Yardstick, classifier: ClassifierOptions, seed: int) -> l
             "dcr_feature": ratios.get(name),
             "dcr_latent": ratios.get(name),
             "attribution": None,
+            "inception_score": None,
+            "ks": None,
             "tstr": accuracies.get(name),
             "seconds": None,
             "fit_seconds": None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
-from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, classify
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge import Extractor, Task, classifier_features, pixels, train_and_test
-from hvrt_diffuser.judge.rows import Row
-from hvrt_diffuser.metrics import attribution, frechet_distance, nearest
+from hvrt_diffuser.judge.rows import Row, decoded
+from hvrt_diffuser.metrics import (
+    attribution,
+    frechet_distance,
+    inception_score,
+    kolmogorov_smirnov,
+    nearest,
+)
 from hvrt_diffuser.samplers import LatentSampler
 from hvrt_diffuser.seeding import generator
 
@@ -26,7 +32,7 @@ __all__ = ["Point", "Yardstick"]
 
 @dataclass(frozen=True)
 class Point:
-    """Where a sampler stands, in draws of all classes in their real proportions.
+    """Where a sampler stands, in draws of all classes in exactly their real proportions.
 
     Attributes:
         fd: Fréchet distance of the decoded images to the test images, in the judge's features.
@@ -37,7 +43,10 @@ class Point:
         dcr_latent: the same among latents.
         attribution: share of draws whose nearest training latent is the one they started from;
             None for a sampler that starts from none.
-        seconds: to draw and decode.
+        inception_score: of the images, in the judge's classes.
+        ks: Kolmogorov-Smirnov statistic of the draws and the latents of test images, averaged over
+            dimensions.
+        seconds: to draw and decode ``n`` images.
     """
 
     fd: float
@@ -45,11 +54,17 @@ class Point:
     dcr_feature: float
     dcr_latent: float
     attribution: float | None
+    inception_score: float
+    ks: float
     seconds: float
 
 
 class Yardstick:
     """The real data that every point is measured against.
+
+    Samplers draw classes at random, and chance alone puts Fréchet distances of 10,000 digits a few
+    tenths apart. So of each class the first draws are taken, as many as its share of the training
+    images asks for, and the floors are made in the same way.
 
     Args:
         train: training images and their latents float32 (m, d).
@@ -76,8 +91,10 @@ class Yardstick:
         self.test, self.held_out = test
         self.autoencoder = autoencoder
         self.n, self.compared, self.device = n, compared, device
+        self._judge = judge
         self._extract: Extractor = classifier_features(judge, device)
         self._features = self._extract(self.test.images)
+        self._quota = _proportional(torch.bincount(self.train.labels), n)
         order = torch.argsort(self.train.labels, stable=True)
         self._rows = self.latents[order].numpy()
         decoded = decode_latents(autoencoder, self.latents, device)
@@ -94,16 +111,13 @@ class Yardstick:
 
     def measure(self, sampler: LatentSampler, seed: int) -> Point:
         """Draw, decode and measure."""
-        source = generator(seed, "frontier", "draws", device=sampler.device)
-        start = time.perf_counter()
-        latents, _, rows = sampler.draw(self.n, generator=source)
-        images = decode_latents(self.autoencoder, latents, self.device)
-        seconds = time.perf_counter() - start
-        some = latents[: self.compared].cpu().numpy()
+        latents, rows, images, seconds = self._draw(sampler, seed)
+        some = latents[: self.compared].numpy()
         owned = None
         if rows is not None:
-            owned = attribution(some, rows[: self.compared].cpu().numpy(), self._rows)
-        found = self._extract(images)
+            owned = attribution(some, rows[: self.compared].numpy(), self._rows)
+        features, probabilities = classify(self._judge, images, self.device)
+        found = features.numpy()
         return Point(
             fd=frechet_distance(found, self._features),
             dcr_image=self._distance(pixels(images[: self.compared]), self._decoded)
@@ -111,8 +125,32 @@ class Yardstick:
             dcr_feature=self._distance(found[: self.compared], self._seen) / self._usual_feature,
             dcr_latent=self._distance(some, self._rows) / self._usual_latent,
             attribution=owned,
+            inception_score=inception_score(probabilities.numpy()),
+            ks=float(kolmogorov_smirnov(latents.numpy(), self.held_out.numpy()).mean()),
             seconds=seconds,
         )
+
+    def _draw(
+        self, sampler: LatentSampler, seed: int
+    ) -> tuple[Tensor, Tensor | None, Tensor, float]:
+        """Latents (n, d), their rows (n,) and images, by the quota of each class; and seconds."""
+        source = generator(seed, "frontier", "draws", device=sampler.device)
+        start = time.perf_counter()
+        draws = sampler.draw(self.n, generator=source)
+        images = decode_latents(self.autoencoder, draws.latents, self.device)
+        seconds = time.perf_counter() - start
+        parts = [(draws, images)]
+        kept = _first_of_each(draws.labels.cpu(), self._quota)
+        while len(kept) < int(self._quota.sum()):
+            draws = sampler.draw(max(1, self.n // 10), generator=source)
+            parts.append((draws, decode_latents(self.autoencoder, draws.latents, self.device)))
+            labels = torch.cat([d.labels for d, _ in parts]).cpu()
+            kept = _first_of_each(labels, self._quota)
+        rows = None
+        if draws.rows is not None:
+            rows = torch.cat([d.rows for d, _ in parts if d.rows is not None]).cpu()[kept]
+        latents = torch.cat([d.latents for d, _ in parts]).cpu()[kept]
+        return latents, rows, torch.cat([images for _, images in parts])[kept], seconds
 
     def utility(
         self, rows: Mapping[str, Row], classifier: ClassifierOptions, *, seeds: int, seed: int
@@ -134,10 +172,33 @@ class Yardstick:
             right[name].append(100 * (predicted == predictions.labels).double().mean().item())
         return {name: statistics.fmean(values) for name, values in right.items()}
 
+    def score(
+        self,
+        sampler: LatentSampler,
+        classifier: ClassifierOptions,
+        *,
+        classifiers: int,
+        seed: int,
+    ) -> dict[str, float | None]:
+        """Fidelity, novelty and utility: the fields of :class:`Point`, and ``tstr``, %.
+
+        Args:
+            sampler: on any device.
+            classifier: of TSTR.
+            classifiers: whose accuracies are averaged.
+            seed: of draws and classifiers.
+        """
+        sampler = sampler.to(self.device)
+        rows = {"draws": decoded(self.autoencoder, sampler, self.n, self.device)}
+        return {
+            **asdict(self.measure(sampler, seed)),
+            "tstr": self.utility(rows, classifier, seeds=classifiers, seed=seed)["draws"],
+        }
+
     def floors(self, seed: int) -> dict[str, float]:
         """Fréchet distances that no sampler can be expected to fall below."""
-        order = generator(seed, "frontier", "floors")
-        some = torch.randperm(len(self.train), generator=order)[: self.n]
+        order = torch.randperm(len(self.train), generator=generator(seed, "frontier", "floors"))
+        some = order[_first_of_each(self.train.labels[order], self._quota)]
         return {
             "real_floor": self.frechet(self.train.images[some]),
             "reconstruction_floor": self.frechet(
@@ -151,3 +212,18 @@ class Yardstick:
     @staticmethod
     def _distance(queries: np.ndarray, reference: np.ndarray) -> float:
         return float(np.median(nearest(queries, reference)[1]))
+
+
+def _proportional(counts: Tensor, n: int) -> Tensor:
+    """Whole numbers that sum to n and stand as ``counts`` do, by largest remainders; int64 (k,)."""
+    exact = counts.double() * n / counts.sum()
+    whole = exact.floor().long()
+    largest = (exact - whole).argsort(descending=True, stable=True)[: n - int(whole.sum())]
+    whole[largest] += 1
+    return whole
+
+
+def _first_of_each(labels: Tensor, quota: Tensor) -> Tensor:
+    """The places of the first labels of each class, up to its quota, in their order."""
+    places = [(labels == c).nonzero()[:m, 0] for c, m in enumerate(quota.tolist())]
+    return torch.cat(places).sort().values

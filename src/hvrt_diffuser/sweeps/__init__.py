@@ -1,7 +1,7 @@
 """Sweeps over parameters: grids that several processes share, and that outlive them."""
 
 from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
-from hvrt_diffuser.sweeps.measure import Bench, Blocks, measure_sampler
+from hvrt_diffuser.sweeps.measure import Bench, Blocks
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 from hvrt_diffuser.sweeps.study import Measured, Sweep
 from hvrt_diffuser.sweeps.table import importances, plot_sweep, summarise_points
@@ -17,7 +17,6 @@ __all__ = [
     "Sweep",
     "Value",
     "importances",
-    "measure_sampler",
     "plot_sweep",
     "summarise_points",
 ]

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
 
-from hvrt_diffuser.autoencoders import TrainingOptions, decode_latents, encode_images
-from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, classify
+from hvrt_diffuser.autoencoders import TrainingOptions, encode_images
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import Yardstick
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.judge.rows import decoded
-from hvrt_diffuser.metrics import inception_score, kolmogorov_smirnov
-from hvrt_diffuser.samplers import HVRTEstimator, LatentSampler
-from hvrt_diffuser.seeding import derive_seed, generator
+from hvrt_diffuser.samplers import HVRTEstimator
+from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 
-__all__ = ["Bench", "Blocks", "measure_sampler"]
+__all__ = ["Bench", "Blocks"]
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -87,45 +85,6 @@ def _changed(options: Options, changes: Mapping[str, Value]) -> Options:
     return type(options).model_validate({**options.model_dump(), **changes})
 
 
-def measure_sampler(
-    yardstick: Yardstick,
-    sampler: LatentSampler,
-    judge: Classifier,
-    classifier: ClassifierOptions,
-    *,
-    classifiers: int,
-    seed: int,
-) -> dict[str, float | None]:
-    """What a yardstick measures of a sampler, and what HVRTDiffuser reports beside it.
-
-    Args:
-        yardstick: real data, and the autoencoder whose latents the sampler draws.
-        sampler: what is measured.
-        judge: gives the inception score.
-        classifier: of TSTR.
-        classifiers: trained on the draws, whose accuracies are averaged.
-        seed: of draws and classifiers.
-
-    Returns:
-        The fields of :class:`hvrt_diffuser.frontier.Point`; ``inception_score``, in the judge's
-        classes; ``ks``, the Kolmogorov-Smirnov statistic of draws and latents of test images,
-        averaged over dimensions; and ``tstr``, %.
-    """
-    n, device = yardstick.n, yardstick.device
-    source = generator(seed, "sweep", "draws", device=sampler.device)
-    drawn, _ = sampler.sample(n, generator=source)
-    images = decode_latents(yardstick.autoencoder, drawn, device)
-    _, probabilities = classify(judge, images, device)
-    apart = kolmogorov_smirnov(drawn.cpu().numpy(), yardstick.held_out.numpy())
-    row = {"draws": decoded(yardstick.autoencoder, sampler, n, device)}
-    return {
-        **asdict(yardstick.measure(sampler, seed)),
-        "inception_score": inception_score(probabilities.numpy()),
-        "ks": float(apart.mean()),
-        "tstr": yardstick.utility(row, classifier, seeds=classifiers, seed=seed)["draws"],
-    }
-
-
 class Bench:
     """Real images and their judge, and the autoencoders that were trained on the former.
 
@@ -173,14 +132,7 @@ class Bench:
         sampler = blocks.hvrt_fitting.fit(yardstick.latents, self.train.labels, seed=seed)
         fit_seconds = time.perf_counter() - start
         return {
-            **measure_sampler(
-                yardstick,
-                sampler,
-                self.judge,
-                self.classifier,
-                classifiers=self.classifiers,
-                seed=seed,
-            ),
+            **yardstick.score(sampler, self.classifier, classifiers=self.classifiers, seed=seed),
             **self._floors,
             "leaves": float(sampler.overall.n_leaves),
             "fit_seconds": fit_seconds,

@@ -7,22 +7,20 @@ from kedro.pipeline import Pipeline, node, pipeline
 from hvrt_diffuser.pipelines.hpo.nodes import collect_sweeps, plot_points, run_sweep
 from hvrt_diffuser.pipelines.hpo.parameters import SWEEPS
 
-__all__ = ["create_pipeline"]
+__all__ = ["create_pipeline", "create_sweep"]
 
-SHARED = (
-    "ae_training",
-    "hvrt_fitting",
-    "tstr",
-    "hpo",
-    "seed",
-    "device",
-)
+SHARED = ("ae_training", "hvrt_fitting", "tstr", "hpo", "seed", "device")
 MODELS = ("images_train", "images_test", "classifier", "sweep_autoencoders", "sweep_database")
 
 
-def create_pipeline() -> Pipeline:
-    """From images and the judge to a table and a picture of each sweep, and ``hpo_table``."""
-    one = pipeline(
+def create_sweep(namespace: str, axes: str) -> Pipeline:
+    """From images and the judge to the table and the picture of a sweep.
+
+    Args:
+        namespace: of its nodes and outputs, ``sweep`` and ``sweep_plot``.
+        axes: the parameter that holds its values.
+    """
+    sweep = pipeline(
         [
             node(
                 run_sweep,
@@ -47,18 +45,19 @@ def create_pipeline() -> Pipeline:
             node(plot_points, "sweep", "sweep_plot", name="plot_sweep"),
         ]
     )
+    return pipeline(
+        sweep,
+        inputs=set(MODELS),
+        parameters={f"params:{name}": f"params:{name}" for name in SHARED}
+        | {"params:axes": f"params:{axes}"},
+        namespace=namespace,
+    )
+
+
+def create_pipeline() -> Pipeline:
+    """From images and the judge to a table and a picture of each sweep, and ``hpo_table``."""
     sweeps = sum(
-        (
-            pipeline(
-                one,
-                inputs=set(MODELS),
-                parameters={f"params:{name}": f"params:{name}" for name in SHARED}
-                | {"params:axes": f"params:hpo.sweeps.{name}"},
-                namespace=f"hpo.{name}",
-            )
-            for name in SWEEPS
-        ),
-        pipeline([]),
+        (create_sweep(f"hpo.{name}", f"hpo.sweeps.{name}") for name in SWEEPS), pipeline([])
     )
     tables = [f"hpo.{name}.sweep" for name in SWEEPS]
     return sweeps + pipeline([node(collect_sweeps, tables, "hpo_table", name="collect_sweeps")])

@@ -18,7 +18,7 @@ from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.samplers import LatentSampler, StandardNormal, fit_posterior
 from hvrt_diffuser.seeding import derive_seed
-from hvrt_diffuser.sweeps import Measured, measure_sampler, plot_sweep, summarise_points
+from hvrt_diffuser.sweeps import Measured, plot_sweep, summarise_points
 
 __all__ = ["collect_models", "measure_model", "plot_models"]
 
@@ -65,10 +65,8 @@ def measure_model(
     measured: Measured = [
         (
             {"sampler": name, "seed": repetition},
-            measure_sampler(
-                yardstick,
-                sampler.to(where),
-                classifier,
+            yardstick.score(
+                sampler,
                 tstr.classifier,
                 classifiers=1,
                 seed=derive_seed(seed, "phase1", repetition),
