@@ -19,7 +19,7 @@ STAGES = (
     "report",
     "export",
 )
-EXPERIMENTS = ("sampler_frontier", "phase1", "hpo")  # asked for by name alone
+EXPERIMENTS = ("sampler_frontier", "phase1", "phase2", "phase3", "hpo")  # asked for by name alone
 
 
 def register_pipelines() -> dict[str, Pipeline]:

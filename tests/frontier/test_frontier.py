@@ -139,6 +139,31 @@ def test_classes_are_measured_in_their_real_proportions(yardstick: Yardstick) ->
     assert twice[0] == twice[1]
 
 
+class Asked:
+    """Remembers which classes it was asked for, and gives copies of them."""
+
+    latent_dim, n_classes, device, origin = 8, 10, CPU, {}
+
+    def __init__(self, yardstick: Yardstick) -> None:
+        self.yardstick, self.labels = yardstick, torch.empty(0)
+        self.counts = torch.bincount(yardstick.train.labels)
+
+    def draw(self, n: int, labels: Any = None, *, generator: torch.Generator) -> Draws:
+        self.labels = labels
+        order = torch.argsort(self.yardstick.train.labels, stable=True)
+        rows = torch.searchsorted(self.yardstick.train.labels[order], labels)
+        return Draws(self.yardstick.latents[order[rows]], labels, rows)
+
+
+def test_conditional_draws_are_asked_for_in_the_real_proportions(yardstick: Yardstick) -> None:
+    sampler = Asked(yardstick)
+    point = yardstick.measure(sampler, seed=0, conditional=True)  # type: ignore[arg-type]
+    real = torch.bincount(yardstick.train.labels) / len(yardstick.train)
+    assert (torch.bincount(sampler.labels) / 1000 - real).abs().max() <= 1e-3
+    assert (sampler.labels.sort().values != sampler.labels).any(), "in mixed order"
+    assert point.attribution == 1
+
+
 def test_the_wider_the_kernel_the_more_novel(rows: Rows) -> None:
     points = [rows["epanechnikov", s] for s in (0.0, 1.0, 3.0)]
     assert points[0]["dcr_image"] < points[1]["dcr_image"] < points[2]["dcr_image"]

@@ -43,6 +43,25 @@ EXPERIMENTS = {
             for split in ("train", "test", "augmented")
         ),
     },
+    "phase2": {"phase2_ensemble.json", "phase2_ensemble.png", "sweeps.db"},
+    "phase3": {
+        "phase3.json",
+        "generators_plot.png",
+        *(f"phase3_{name}.json" for name in ("known", "warm", "cold")),
+        "phase3_known_images_train.safetensors",
+        "phase3_known_training_history.parquet",
+        "phase3_known_latents_augmented.parquet",
+        *(
+            f"phase3_{name}_{what}"
+            for name in ("known", "warm")
+            for what in (
+                "autoencoder.safetensors",
+                "latents_train.parquet",
+                "latents_test.parquet",
+                "latent_sampler.safetensors",
+            )
+        ),
+    },
     "hpo": {
         "hpo.json",
         "sweeps.db",
@@ -52,6 +71,7 @@ EXPERIMENTS = {
 OF_EXPERIMENTS = {
     "sampler_frontier",
     "phase1_table",
+    "phase3_table",
     "hpo_table",
     "sweep_database",
     "sweep_autoencoders",

@@ -109,9 +109,9 @@ class Yardstick:
         """The Fréchet distance of uint8 images (n, c, h, w) to the test images."""
         return frechet_distance(self._extract(images), self._features)
 
-    def measure(self, sampler: LatentSampler, seed: int) -> Point:
-        """Draw, decode and measure."""
-        latents, rows, images, seconds = self._draw(sampler, seed)
+    def measure(self, sampler: LatentSampler, seed: int, *, conditional: bool = False) -> Point:
+        """Draw, decode and measure; ``conditional`` asks for the classes, and else they come."""
+        latents, rows, images, seconds = self._draw(sampler, seed, conditional)
         some = latents[: self.compared].numpy()
         owned = None
         if rows is not None:
@@ -131,12 +131,17 @@ class Yardstick:
         )
 
     def _draw(
-        self, sampler: LatentSampler, seed: int
+        self, sampler: LatentSampler, seed: int, conditional: bool
     ) -> tuple[Tensor, Tensor | None, Tensor, float]:
         """Latents (n, d), their rows (n,) and images, by the quota of each class; and seconds."""
         source = generator(seed, "frontier", "draws", device=sampler.device)
+        wanted = None
+        if conditional:
+            order = torch.randperm(self.n, generator=generator(seed, "frontier", "labels"))
+            classes = torch.arange(len(self._quota))
+            wanted = classes.repeat_interleave(self._quota)[order].to(sampler.device)
         start = time.perf_counter()
-        draws = sampler.draw(self.n, generator=source)
+        draws = sampler.draw(self.n, wanted, generator=source)
         images = decode_latents(self.autoencoder, draws.latents, self.device)
         seconds = time.perf_counter() - start
         parts = [(draws, images)]
@@ -179,19 +184,23 @@ class Yardstick:
         *,
         classifiers: int,
         seed: int,
+        conditional: bool = False,
     ) -> dict[str, float | None]:
         """Fidelity, novelty and utility: the fields of :class:`Point`, and ``tstr``, %.
+
+        A classifier is trained on draws of given classes in any case.
 
         Args:
             sampler: on any device.
             classifier: of TSTR.
             classifiers: whose accuracies are averaged.
             seed: of draws and classifiers.
+            conditional: see :meth:`measure`.
         """
         sampler = sampler.to(self.device)
         rows = {"draws": decoded(self.autoencoder, sampler, self.n, self.device)}
         return {
-            **asdict(self.measure(sampler, seed)),
+            **asdict(self.measure(sampler, seed, conditional=conditional)),
             "tstr": self.utility(rows, classifier, seeds=classifiers, seed=seed)["draws"],
         }
 

@@ -15,11 +15,12 @@ from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
-from hvrt_diffuser.pipelines.hpo.parameters import HPOOptions
+from hvrt_diffuser.pipelines.hpo.parameters import Axes, HPOOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.options import Options
 from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
+from hvrt_diffuser.pipelines.phase3.parameters import WarmStartOptions
 from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 
@@ -49,6 +50,8 @@ class Parameters(Options):
     sampler_frontier: FrontierOptions
     hpo: HPOOptions
     phase1: PhaseOptions
+    phase2: Axes
+    phase3: WarmStartOptions
 
 
 def check_parameters(raw: Mapping[str, Any]) -> Parameters:
