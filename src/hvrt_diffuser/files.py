@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors
 import safetensors.torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from hvrt_diffuser.errors import InputError
 
 __all__ = [
+    "Turn",
     "hash_tensors",
     "is_whole",
     "read_tensors",
@@ -137,6 +139,36 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
         )
     return tensors, header
+
+
+class Turn:
+    """What one process at a time may have; the system takes it from a process that is killed.
+
+    Args:
+        path: a file that all of them agree on; it is made, and stays, empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Wait until no other process has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def give(self) -> None:
+        """Let another process have it; nothing happens where this one does not."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *error: object) -> None:
+        self.give()
 
 
 def tensors_below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

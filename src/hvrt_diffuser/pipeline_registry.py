@@ -19,7 +19,8 @@ STAGES = (
     "report",
     "export",
 )
-EXPERIMENTS = ("sampler_frontier", "phase1", "phase2", "phase3", "hpo")  # asked for by name alone
+# Asked for by name alone.
+EXPERIMENTS = ("sampler_frontier", "phase1", "phase2", "phase3", "hpo", "optimise")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -43,7 +43,7 @@ EXPERIMENTS = {
             for split in ("train", "test", "augmented")
         ),
     },
-    "phase2": {"phase2_ensemble.json", "phase2_ensemble.png", "sweeps.db"},
+    "phase2": {"phase2_ensemble.json", "phase2_ensemble.png", "sweeps.db", "sweeps.lock"},
     "phase3": {
         "phase3.json",
         "generators_plot.png",
@@ -62,9 +62,11 @@ EXPERIMENTS = {
             )
         ),
     },
+    "optimise": {"optimise.json", "optimise_plot.png", "sweeps.db", "sweeps.lock"},
     "hpo": {
         "hpo.json",
         "sweeps.db",
+        "sweeps.lock",
         *(f"hpo_{name}.{form}" for name in SWEEPS for form in ("json", "png")),
     },
 }
@@ -72,6 +74,7 @@ OF_EXPERIMENTS = {
     "sampler_frontier",
     "phase1_table",
     "phase3_table",
+    "optimise_table",
     "hpo_table",
     "sweep_database",
     "sweep_autoencoders",

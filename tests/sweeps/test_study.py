@@ -31,7 +31,7 @@ def measure(point):
     time.sleep(seconds)
     return {"fd": float(point["seed"]), "tstr": 50.0}
 grid = Grid({"ae_training.beta": [0.0, 1.0], "hvrt_fitting.strategy": ["a", "b", None]}, 2)
-print(len(Sweep.open(storage, "shared", grid, {}).run(measure)))
+print(len(Sweep.open(storage, "shared", grid, {}, log.with_name("turn")).run(measure)))
 """
 
 
@@ -46,6 +46,10 @@ def known(point: Point) -> dict[str, float | None]:
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'sweeps.db'}"
+
+
+def opened(storage: str, grid: Grid, setting: dict[str, int]) -> Sweep:
+    return Sweep.open(storage, "name", grid, setting, Path(storage.partition("///")[2] + ".lock"))
 
 
 def test_points_of_a_seed_stand_together_and_the_first_axis_varies_slowest() -> None:
@@ -64,7 +68,7 @@ def test_every_point_is_measured_once_and_never_again(storage: str) -> None:
         return known(point)
 
     for _ in range(2):
-        found = Sweep.open(storage, "name", GRID, {"n": 1}).run(measure)
+        found = opened(storage, GRID, {"n": 1}).run(measure)
         assert [point for point, _ in found] == GRID.points()
         assert all(measures == known(point) for point, measures in found)
     assert asked == GRID.points()
@@ -83,9 +87,9 @@ def test_what_was_cut_off_is_measured_by_the_next_run(
         return known(point)
 
     with pytest.raises(error):
-        Sweep.open(storage, "name", GRID, {}).run(cut)
-    assert len(Sweep.open(storage, "name", GRID, {}).measured()) == 4
-    found = Sweep.open(storage, "name", GRID, {}).run(cut)
+        opened(storage, GRID, {}).run(cut)
+    assert len(opened(storage, GRID, {}).measured()) == 4
+    found = opened(storage, GRID, {}).run(cut)
     assert [point for point, _ in found] == GRID.points()
     assert Counter(map(str, asked)) == Counter([*map(str, GRID.points()), str(GRID.points()[4])])
 
@@ -101,24 +105,24 @@ def test_what_was_cut_off_is_measured_by_the_next_run(
 def test_another_setting_or_grid_has_a_study_of_its_own(
     storage: str, grid: Grid, setting: dict[str, int]
 ) -> None:
-    first = Sweep.open(storage, "name", GRID, {"n": 1})
+    first = opened(storage, GRID, {"n": 1})
     first.run(known)
-    other = Sweep.open(storage, "name", grid, setting)
+    other = opened(storage, grid, setting)
     assert other.measured() == []
     assert other.study.study_name != first.study.study_name
-    assert Sweep.open(storage, "name", GRID, {"n": 1}).study.study_name == first.study.study_name
+    assert opened(storage, GRID, {"n": 1}).study.study_name == first.study.study_name
 
 
 def test_a_storage_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     for wrong in ("nonsense", f"sqlite:///{tmp_path}/missing/folder/x.db"):
         with pytest.raises(InputError, match=r"correct hpo\.storage"):
-            Sweep.open(wrong, "name", GRID, {})
+            opened(wrong, GRID, {})
 
 
 def test_what_matters_is_told_apart_from_what_does_not(storage: str) -> None:
-    sweep = Sweep.open(storage, "name", GRID, {})
+    sweep = opened(storage, GRID, {})
     sweep.run(known)
-    found = importances(sweep, seed=0)
+    found = importances(sweep.study, seed=0)
     for of_measure in found.values():
         assert set(of_measure) == {"ae_training.beta", "hvrt_fitting.strategy", "seed"}
         assert sum(of_measure.values()) == pytest.approx(1)
@@ -126,9 +130,9 @@ def test_what_matters_is_told_apart_from_what_does_not(storage: str) -> None:
 
 
 def test_without_variance_nothing_matters(storage: str) -> None:
-    sweep = Sweep.open(storage, "name", GRID, {})
+    sweep = opened(storage, GRID, {})
     sweep.run(lambda point: {"fd": 1.0, "tstr": 2.0})
-    assert importances(sweep, seed=0) == {}
+    assert importances(sweep.study, seed=0) == {}
 
 
 # ---- several processes

@@ -18,6 +18,7 @@ from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.hpo.parameters import Axes, HPOOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
+from hvrt_diffuser.pipelines.optimise.parameters import OptimiseOptions
 from hvrt_diffuser.pipelines.options import Options
 from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.phase3.parameters import WarmStartOptions
@@ -49,6 +50,7 @@ class Parameters(Options):
     export: ExportOptions
     sampler_frontier: FrontierOptions
     hpo: HPOOptions
+    optimise: OptimiseOptions
     phase1: PhaseOptions
     phase2: Axes
     phase3: WarmStartOptions

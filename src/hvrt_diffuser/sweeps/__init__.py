@@ -2,11 +2,13 @@
 
 from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
 from hvrt_diffuser.sweeps.measure import Bench, Blocks
+from hvrt_diffuser.sweeps.search import OBJECTIVES, Search
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 from hvrt_diffuser.sweeps.study import Measured, Sweep
-from hvrt_diffuser.sweeps.table import importances, plot_sweep, summarise_points
+from hvrt_diffuser.sweeps.table import importances, plot_sweep, spread, summarise_points
 
 __all__ = [
+    "OBJECTIVES",
     "SEED",
     "AutoencoderStore",
     "Bench",
@@ -14,9 +16,11 @@ __all__ = [
     "Grid",
     "Measured",
     "Point",
+    "Search",
     "Sweep",
     "Value",
     "importances",
     "plot_sweep",
+    "spread",
     "summarise_points",
 ]

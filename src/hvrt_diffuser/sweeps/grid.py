@@ -20,10 +20,19 @@ class Grid:
     Attributes:
         axes: the values by parameter.
         seeds: repetitions of every combination.
+        only: combinations, of all that there are; None takes all.
     """
 
     axes: Mapping[str, Sequence[Value]]
     seeds: int
+    only: Sequence[Point] | None = None
+
+    @classmethod
+    def of(cls, combinations: Sequence[Point], seeds: int) -> Grid:
+        """Some combinations of the same parameters, each with ``seeds`` repetitions."""
+        names = list(combinations[0])
+        axes = {name: list(dict.fromkeys(c[name] for c in combinations)) for name in names}
+        return cls(axes, seeds, combinations)
 
     def choices(self) -> dict[str, Sequence[Value]]:
         """The values by parameter, with the seeds as the last one."""
@@ -34,8 +43,14 @@ class Grid:
 
         So that what was made for one point can serve the next.
         """
+        combinations = self.only
+        if combinations is None:
+            combinations = [
+                dict(zip(self.axes, values, strict=True))
+                for values in itertools.product(*self.axes.values())
+            ]
         return [
-            {**dict(zip(self.axes, values, strict=True)), SEED: seed}
+            {**combination, SEED: seed}
             for seed in range(self.seeds)
-            for values in itertools.product(*self.axes.values())
+            for combination in combinations
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,7 @@ from hvrt_diffuser.autoencoders import TrainingOptions, encode_images
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.images import LabelledImages, fingerprint
 from hvrt_diffuser.samplers import HVRTEstimator
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
@@ -77,7 +77,7 @@ class Blocks:
                 raise InputError(
                     f"the sweep {name} has a point {values} with "
                     f"{'.'.join(map(str, first['loc'])) or 'options'} {first['input']!r}: "
-                    f"{first['msg'][0].lower()}{first['msg'][1:]}; correct hpo.sweeps.{name}"
+                    f"{first['msg'][0].lower()}{first['msg'][1:]}; correct it in conf/"
                 ) from error
 
 
@@ -121,6 +121,21 @@ class Bench:
         self.blocks, self.classifier, self.classifiers = blocks, classifier, classifiers
         self.n, self.compared, self.seed, self.device = n, compared, seed, device
         self._latest: tuple[TrainingOptions, int] | None = None
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What all points share, as JSON."""
+        return {
+            "ae_training": self.blocks.ae_training.model_dump(exclude={"device"}),
+            "hvrt_fitting": self.blocks.hvrt_fitting.model_dump(),
+            "classifier": self.classifier.model_dump(),
+            "judge": self.judge.fingerprint(),
+            "images": [fingerprint(self.train), fingerprint(self.test)],
+            "n": self.n,
+            "compared": self.compared,
+            "classifiers": self.classifiers,
+            "seed": self.seed,
+        }
 
     def measure(self, point: Point) -> dict[str, float | None]:
         """Fidelity, novelty and utility of HVRT at a point, and what its autoencoder allows for."""

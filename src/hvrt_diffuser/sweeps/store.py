@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder, TrainingOptions, train_autoencoder
 from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.files import is_whole
+from hvrt_diffuser.files import Turn, is_whole
 from hvrt_diffuser.images import LabelledImages, fingerprint
 
 __all__ = ["AutoencoderStore"]
@@ -40,8 +37,7 @@ class AutoencoderStore:
         setting = [self._fingerprint, options.model_dump(exclude={"device"}), seed]
         key = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
         path = self.folder / f"{key}.safetensors"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_suffix(".lock")):
+        with Turn(path.with_suffix(".lock")):
             if not is_whole(path):
                 checkpoint = Checkpoint(path.with_suffix(".checkpoint.safetensors"))
                 model, _ = train_autoencoder(
@@ -54,11 +50,3 @@ class AutoencoderStore:
                 model.save(path)
                 checkpoint.path.unlink(missing_ok=True)
         return Autoencoder.load(path)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes out; the system frees the lock of a process that is killed."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

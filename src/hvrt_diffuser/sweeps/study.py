@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -20,10 +21,11 @@ from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.files import Turn
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.sweeps.grid import Grid, Point
 
-__all__ = ["DIRECTIONS", "Measured", "Sweep"]
+__all__ = ["DIRECTIONS", "MEASURES", "Measured", "Measures", "Sweep", "open_study"]
 
 HEARTBEAT = 10  # seconds between two signs of life of a trial
 GRACE = 60  # seconds without one after which its process is taken for dead
@@ -35,6 +37,47 @@ Measures = Mapping[str, float | None]
 Measured = list[tuple[Point, Measures]]
 
 
+def open_study(
+    storage: str,
+    name: str,
+    identity: Any,
+    directions: Mapping[str, Literal["minimize", "maximize"]],
+    setting: Mapping[str, Any],
+) -> optuna.Study:
+    """The study of a name that ends in digits of what its trials share, made if it is not there.
+
+    Args:
+        storage: an Optuna URL.
+        name: how the study's name begins.
+        identity: JSON; another one has a study of its own.
+        directions: by objective.
+        setting: JSON, kept beside the trials for people.
+
+    Raises:
+        InputError: the storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Heartbeats and names of metrics are experimental, which is nothing that a run can act on.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    try:
+        database = RDBStorage(storage, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+    except Exception as error:  # whatever the driver of the database raises
+        raise InputError(
+            f"the storage {storage} cannot be opened ({str(error).splitlines()[0]}), expected "
+            "the URL of a database, such as sqlite:///sweeps.db: correct hpo.storage"
+        ) from error
+    text = json.dumps(identity, sort_keys=True)
+    study = optuna.create_study(
+        storage=database,
+        study_name=f"{name} {hashlib.sha256(text.encode()).hexdigest()[:8]}",
+        directions=list(directions.values()),
+        load_if_exists=True,
+    )
+    study.set_metric_names(list(directions))
+    study.set_user_attr("setting", dict(setting))
+    return study
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A grid, and the study that keeps what was measured of it.
@@ -42,13 +85,17 @@ class Sweep:
     Attributes:
         grid: the points.
         study: its trials have the values of :data:`DIRECTIONS`, and all measures as an attribute.
+        turn: taken by the process that takes up a trial. SQLite alone would give one trial to two.
     """
 
     grid: Grid
     study: optuna.Study
+    turn: Turn
 
     @classmethod
-    def open(cls, storage: str, name: str, grid: Grid, setting: Mapping[str, Any]) -> Sweep:
+    def open(
+        cls, storage: str, name: str, grid: Grid, setting: Mapping[str, Any], turn: Path
+    ) -> Sweep:
         """Open the study of a sweep, or make it.
 
         Its name ends in digits that depend on the grid and the setting: what was measured under
@@ -59,30 +106,13 @@ class Sweep:
             name: of the sweep.
             grid: its points.
             setting: JSON; what all points share.
+            turn: a file that the processes of this machine agree on.
 
         Raises:
             InputError: the storage cannot be opened.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Heartbeats and names of metrics are experimental, which is nothing that a run can act on.
-        warnings.filterwarnings("ignore", category=ExperimentalWarning)
-        try:
-            database = RDBStorage(storage, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
-        except Exception as error:  # whatever the driver of the database raises
-            raise InputError(
-                f"the storage {storage} cannot be opened ({str(error).splitlines()[0]}), expected "
-                "the URL of a database, such as sqlite:///sweeps.db: correct hpo.storage"
-            ) from error
-        text = json.dumps([grid.axes, grid.seeds, setting], sort_keys=True)
-        study = optuna.create_study(
-            storage=database,
-            study_name=f"{name} {hashlib.sha256(text.encode()).hexdigest()[:8]}",
-            directions=list(DIRECTIONS.values()),
-            load_if_exists=True,
-        )
-        study.set_metric_names(list(DIRECTIONS))
-        study.set_user_attr("setting", dict(setting))
-        return cls(grid, study)
+        study = open_study(storage, name, [grid.points(), setting], DIRECTIONS, setting)
+        return cls(grid, study, Turn(turn))
 
     def measured(self) -> Measured:
         """The points that were measured, in the grid's order, with their measures."""
@@ -110,11 +140,12 @@ class Sweep:
 
         def objective(trial: optuna.Trial) -> tuple[float, float]:
             nonlocal latest
+            self.turn.give()  # this trial is taken
             point = {
                 name: trial.suggest_categorical(name, values)
                 for name, values in self.grid.choices().items()
             }
-            if self._taken(trial.number, point):  # two processes have put it into the queue
+            if self._taken(trial.number, point):  # another machine has put it into the queue, too
                 raise optuna.TrialPruned
             measures = measure(point)
             trial.set_user_attr(MEASURES, dict(measures))
@@ -132,11 +163,13 @@ class Sweep:
                 done = now
                 if done == total:
                     return self.measured()
-                fail_stale_trials(self.study)
-                self._enqueue_missing()
-                if self._trials(TrialState.WAITING):
-                    self.study.optimize(objective, n_trials=1)
-                else:
+                with self.turn:
+                    fail_stale_trials(self.study)
+                    self._enqueue_missing()
+                    waiting = bool(self._trials(TrialState.WAITING))
+                    if waiting:
+                        self.study.optimize(objective, n_trials=1)
+                if not waiting:
                     time.sleep(PATIENCE)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:

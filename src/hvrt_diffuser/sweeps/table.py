@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from optuna.trial import FrozenTrial, TrialState
 
-from hvrt_diffuser.sweeps.grid import SEED
-from hvrt_diffuser.sweeps.study import DIRECTIONS, Measured, Sweep
+from hvrt_diffuser.sweeps.grid import SEED, Point
+from hvrt_diffuser.sweeps.search import OBJECTIVES
+from hvrt_diffuser.sweeps.study import Measured
 
-__all__ = ["importances", "plot_sweep", "summarise_points"]
+__all__ = ["importances", "plot_sweep", "spread", "summarise_points"]
 
 PANELS = {
     "fd": "Fréchet distance\nto test images",
@@ -49,25 +50,47 @@ def summarise_points(measured: Measured) -> list[dict[str, Any]]:
     return rows
 
 
-def importances(sweep: Sweep, seed: int) -> dict[str, dict[str, float]]:
-    """The share of the variance of FD and of TSTR that each parameter explains.
+def spread(best: Measured, n: int) -> list[Point]:
+    """Of points that no other is better than in all objectives, n that differ.
 
-    The seed is one of them. By functional ANOVA (Hutter et al. 2014), as Optuna has it. Empty where
-    there is no variance, or a single point.
+    The best in each objective, in turn.
+
+    Args:
+        best: points, and measures of all of :data:`hvrt_diffuser.sweeps.OBJECTIVES`.
+        n: at most.
+    """
+    signs = {name: 1 if way == "minimize" else -1 for name, way in OBJECTIVES.items()}
+    orders = [
+        sorted(best, key=lambda found, name=name: signs[name] * found[1][name])  # type: ignore[misc]
+        for name in OBJECTIVES
+    ]
+    chosen: list[Point] = []
+    for candidates in zip(*orders, strict=True):
+        for point, _ in candidates:
+            if point not in chosen and len(chosen) < n:
+                chosen.append(point)
+    return chosen
+
+
+def importances(study: optuna.Study, seed: int) -> dict[str, dict[str, float]]:
+    """The share of the variance of each objective that each parameter explains.
+
+    The seed of a sweep is one of them. By functional ANOVA (Hutter et al. 2014), as Optuna has it.
+    Empty where there is no variance, or a single point.
     """
     found = {}
-    for place, measure in enumerate(DIRECTIONS):
+    for place, measure in enumerate(study.metric_names or ()):
 
         def value(trial: FrozenTrial, place: int = place) -> float:
             return trial.values[place]
 
         complete = [
             value(trial)
-            for trial in sweep.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         ]
         if len(complete) > 1 and max(complete) > min(complete):
             found[measure] = optuna.importance.get_param_importances(
-                sweep.study,
+                study,
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32),
                 target=value,
             )
@@ -114,10 +137,10 @@ def plot_sweep(
 def _draw_importance(axes: Axes, importance: Mapping[str, Mapping[str, float]]) -> None:
     known = sorted({name for found in importance.values() for name in found})
     for place, (measure, found) in enumerate(importance.items()):
-        heights = [0.35 * place + row for row in range(len(known))]
-        axes.barh(heights, [found.get(name, 0) for name in known], 0.33, label=measure.upper())
+        heights = [0.25 * place + row for row in range(len(known))]
+        axes.barh(heights, [found.get(name, 0) for name in known], 0.24, label=measure.upper())
     axes.set_yticks(
-        [row + 0.175 for row in range(len(known))],
+        [row + 0.25 for row in range(len(known))],
         [name.rpartition(".")[2].replace("_", "\n") for name in known],
     )
     axes.set_xlabel("share of the variance explained")

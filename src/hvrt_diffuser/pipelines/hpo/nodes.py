@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.classifiers import Classifier
 from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.hpo.parameters import SWEEPS, Axes, HPOOptions
@@ -26,7 +27,7 @@ from hvrt_diffuser.sweeps import (
     summarise_points,
 )
 
-__all__ = ["collect_sweeps", "plot_points", "run_sweep"]
+__all__ = ["collect_sweeps", "make_bench", "plot_points", "run_sweep"]
 
 
 def run_sweep(
@@ -47,42 +48,61 @@ def run_sweep(
 
     Any number of processes may run it at once: they share the points.
     """
-    where = resolve_device(options.device or device)
     blocks = Blocks(training, hvrt).at(options.base)
-    for name, each in options.grids().items():  # of all sweeps: the last may be hours away
-        blocks.check(name, each)
     grid = Grid({name: list(values) for name, values in axes.items()}, options.seeds)
-    setting = {
-        "ae_training": blocks.ae_training.model_dump(exclude={"device"}),
-        "hvrt_fitting": blocks.hvrt_fitting.model_dump(),
-        "classifier": tstr.classifier.model_dump(),
-        "judge": classifier.fingerprint(),
-        "images": [fingerprint(images_train), fingerprint(images_test)],
-        **options.model_dump(include={"n", "compared", "classifiers"}),
-        "seed": seed,
-    }
-    bench = Bench(
-        images_train,
-        images_test,
+    for name, each in {**options.grids(), " x ".join(axes): grid}.items():
+        blocks.check(name, each)  # of all sweeps: the last may be hours away
+    bench = make_bench(
+        (images_train, images_test),
         classifier,
-        AutoencoderStore(autoencoders, images_train, where),
+        blocks,
+        tstr,
+        options,
+        seed,
+        resolve_device(options.device or device),
+        autoencoders,
+    )
+    sweep = Sweep.open(
+        options.storage or f"sqlite:///{database}",
+        " x ".join(axes),
+        grid,
+        bench.setting,
+        database.with_suffix(".lock"),
+    )
+    measured = sweep.run(bench.measure)
+    return {
+        "setting": bench.setting,
+        "machine": describe_machine(),
+        "rows": summarise_points(measured),
+        "importance": importances(sweep.study, seed),
+    }
+
+
+def make_bench(
+    images: tuple[LabelledImages, LabelledImages],
+    classifier: Classifier,
+    blocks: Blocks,
+    tstr: TSTROptions,
+    options: HPOOptions,
+    seed: int,
+    device: torch.device,
+    autoencoders: Path,
+) -> Bench:
+    """What measures points as the parameters say; images are those of training and of testing."""
+    train, test = images
+    return Bench(
+        train,
+        test,
+        classifier,
+        AutoencoderStore(autoencoders, train, device),
         blocks,
         tstr.classifier,
         n=options.n,
         compared=options.compared,
         classifiers=options.classifiers,
         seed=seed,
-        device=where,
+        device=device,
     )
-    storage = options.storage or f"sqlite:///{database}"
-    sweep = Sweep.open(storage, " x ".join(axes), grid, setting)
-    measured = sweep.run(bench.measure)
-    return {
-        "setting": setting,
-        "machine": describe_machine(),
-        "rows": summarise_points(measured),
-        "importance": importances(sweep, seed),
-    }
 
 
 def plot_points(sweep: dict[str, Any]) -> Figure:
