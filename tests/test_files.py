@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import is_whole, read_tensors, whole_file, write_tensors
+from hvrt_diffuser.files import Turn, is_whole, read_tensors, whole_file, write_tensors
 
 TENSORS = {"b": torch.arange(6).reshape(2, 3), "a": torch.tensor([0.5, -1.0])}
 HEADER = {"kind": "example", "numbers": [1, 2.5, None], "name": "é"}
@@ -259,3 +259,38 @@ def test_a_file_without_a_kind_is_refused(tmp_path: Path) -> None:
 def test_neither_a_missing_file_nor_a_folder_is_whole(tmp_path: Path) -> None:
     assert not is_whole(tmp_path / "missing")
     assert not is_whole(tmp_path)
+
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from hvrt_diffuser.files import Turn
+with Turn(Path(sys.argv[1])):
+    print("mine", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_turn_is_one_process_s_until_it_ends_or_is_killed(tmp_path: Path) -> None:
+    def start(seconds: float) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", WAITING, str(tmp_path / "below" / "turn"), str(seconds)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    first = start(1000)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "mine\n"
+    second = start(0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.communicate(timeout=3)
+    first.kill()
+    first.communicate()
+    assert second.communicate(timeout=60)[0] == "mine\n"
+
+
+def test_a_turn_that_was_not_taken_can_be_given(tmp_path: Path) -> None:
+    turn = Turn(tmp_path / "turn")
+    turn.give()
+    with turn:
+        turn.give()
+    with turn:
+        pass

@@ -48,19 +48,17 @@ EXPERIMENTS = {
         "phase3.json",
         "generators_plot.png",
         *(f"phase3_{name}.json" for name in ("known", "warm", "cold")),
-        "phase3_known_images_train.safetensors",
+        "phase3_known_images.safetensors",
         "phase3_known_training_history.parquet",
         "phase3_known_latents_augmented.parquet",
+        *(f"phase3_{name}_autoencoder.safetensors" for name in ("known", "warm")),
         *(
-            f"phase3_{name}_{what}"
+            f"phase3_{name}_latents_{split}.parquet"
             for name in ("known", "warm")
-            for what in (
-                "autoencoder.safetensors",
-                "latents_train.parquet",
-                "latents_test.parquet",
-                "latent_sampler.safetensors",
-            )
+            for split in ("train", "test")
         ),
+        "phase3_known_sampler.safetensors",
+        "phase3_warm_latent_sampler.safetensors",
     },
     "optimise": {"optimise.json", "optimise_plot.png", "sweeps.db", "sweeps.lock"},
     "hpo": {
@@ -74,6 +72,9 @@ OF_EXPERIMENTS = {
     "sampler_frontier",
     "phase1_table",
     "phase3_table",
+    "phase3_known_images",
+    "phase3_known_autoencoder",
+    "phase3_known_sampler",
     "optimise_table",
     "hpo_table",
     "sweep_database",

@@ -126,6 +126,11 @@ class TestServer:
             "report",
             "export",
             "sampler_frontier",
+            "phase1",
+            "phase2",
+            "phase3",
+            "hpo",
+            "optimise",
         }
 
     def test_orders_the_layers(self, graph: dict[str, Any]) -> None:

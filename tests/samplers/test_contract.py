@@ -64,8 +64,7 @@ def flow(estimator: Any, *, copies: int = 0, **options: Any) -> Fit:
         quick |= {"learning_rate": 5e-3, "precision": "float32", "solver_steps": 4}
         if estimator is FlowMapEstimator:
             quick |= {"trajectories": 4000, "distillation_steps": 400}
-        nearby = torch.arange(1, copies + 1)[:, None, None] * 0.01 + latents.cpu()
-        augmented = nearby.to(latents) if copies else None
+        augmented = torch.stack([latents + 0.01 * i for i in range(copies)]) if copies else None
         fitted = estimator(**quick, **options)
         return fitted.fit(latents, labels, seed=seed, augmented=augmented)
 

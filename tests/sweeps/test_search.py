@@ -26,6 +26,11 @@ def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'search.db'}"
 
 
+def opened(storage: str, seed: int = 0) -> Search:
+    turn = Path(storage.partition("///")[2] + ".lock")
+    return Search.open(storage, "search", SPACE, {}, turn, seed)
+
+
 def values(measured: Any) -> list[tuple[Any, ...]]:
     return sorted(tuple(point[name] for name in SPACE) for point, _ in measured)
 
@@ -37,7 +42,7 @@ def test_a_search_of_everything_gives_the_pareto_front(storage: str) -> None:
         asked.append(point)
         return known(point)
 
-    best = Search.open(storage, "search", SPACE, {}, 0).run(measure, 1000)
+    best = opened(storage).run(measure, 1000)
     assert values(best) == [(x, "high", None) for x in (0.0, 1.0, 2.0, 3.0)]
     assert all(measures == known(point) for point, measures in best)
     assert len(asked) == len(list(itertools.product(*SPACE.values()))), "each point once"
@@ -53,10 +58,10 @@ def test_a_search_that_was_cut_off_goes_on(storage: str) -> None:
         return known(point)
 
     with pytest.raises(KeyboardInterrupt):
-        Search.open(storage, "search", SPACE, {}, 0).run(cut, 8)
-    Search.open(storage, "search", SPACE, {}, 0).run(cut, 8)
+        opened(storage).run(cut, 8)
+    opened(storage).run(cut, 8)
     assert len(asked) == 9, "eight, and the one that was cut off"
-    Search.open(storage, "search", SPACE, {}, 0).run(cut, 8)
+    opened(storage).run(cut, 8)
     assert len(asked) == 9
 
 
@@ -69,7 +74,7 @@ def test_the_same_seed_proposes_the_same(tmp_path: Path) -> None:
             asked.append(point)
             return known(point)
 
-        Search.open(f"sqlite:///{tmp_path / name}", "search", SPACE, {}, seed).run(measure, 8)
+        opened(f"sqlite:///{tmp_path / name}", seed).run(measure, 8)
         found.append(asked)
     assert found[0] == found[1]
     assert found[0] != found[2]

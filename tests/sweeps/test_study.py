@@ -116,7 +116,7 @@ def test_another_setting_or_grid_has_a_study_of_its_own(
 def test_a_storage_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     for wrong in ("nonsense", f"sqlite:///{tmp_path}/missing/folder/x.db"):
         with pytest.raises(InputError, match=r"correct hpo\.storage"):
-            opened(wrong, GRID, {})
+            Sweep.open(wrong, "name", GRID, {}, tmp_path / "turn")
 
 
 def test_what_matters_is_told_apart_from_what_does_not(storage: str) -> None:

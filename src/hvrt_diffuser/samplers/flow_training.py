@@ -84,8 +84,8 @@ class FlowEstimator(BaseModel):
                 that do not fit them or cannot be started from.
             FloatingPointError: the loss became infinite or NaN.
         """
-        self._check_augmented(augmented, latents)
         ordered, own, counts = _by_class(latents, labels)
+        self._check_augmented(augmented, latents)
         scale = Scale.of(ordered)
         field = self._train(scale.enter(ordered), own, len(counts), seed)
         return self._flow(field, scale, (latents, labels, augmented), {"seed": seed})
@@ -106,6 +106,7 @@ class FlowEstimator(BaseModel):
             labels: theirs.
             augmented: see :meth:`fit`.
         """
+        check_latents(latents, labels)
         self._check_augmented(augmented, latents)
         return self._flow(flow.field, flow.scale, (latents, labels, augmented), flow.origin)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hvrt_diffuser.files import Turn
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Point, Value
@@ -44,10 +46,12 @@ class Search:
         name: str,
         space: Mapping[str, Sequence[Value]],
         setting: Mapping[str, Any],
+        turn: Path,
         seed: int,
     ) -> Search:
         """Open the study of a search, or make it; see :meth:`hvrt_diffuser.sweeps.Sweep.open`."""
-        study = open_study(storage, name, [dict(space), setting], OBJECTIVES, setting)
+        identity = [dict(space), setting]
+        study = open_study(storage, name, identity, OBJECTIVES, setting, Turn(turn))
         return cls(space, study, seed)
 
     def run(self, measure: Callable[[Point], Measures], trials: int) -> Measured:

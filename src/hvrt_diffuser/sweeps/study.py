@@ -43,6 +43,7 @@ def open_study(
     identity: Any,
     directions: Mapping[str, Literal["minimize", "maximize"]],
     setting: Mapping[str, Any],
+    turn: Turn,
 ) -> optuna.Study:
     """The study of a name that ends in digits of what its trials share, made if it is not there.
 
@@ -52,6 +53,7 @@ def open_study(
         identity: JSON; another one has a study of its own.
         directions: by objective.
         setting: JSON, kept beside the trials for people.
+        turn: taken meanwhile, since SQLite cannot make the tables of a new file twice at once.
 
     Raises:
         InputError: the storage cannot be opened.
@@ -59,22 +61,23 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Heartbeats and names of metrics are experimental, which is nothing that a run can act on.
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
-    try:
-        database = RDBStorage(storage, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
-    except Exception as error:  # whatever the driver of the database raises
-        raise InputError(
-            f"the storage {storage} cannot be opened ({str(error).splitlines()[0]}), expected "
-            "the URL of a database, such as sqlite:///sweeps.db: correct hpo.storage"
-        ) from error
     text = json.dumps(identity, sort_keys=True)
-    study = optuna.create_study(
-        storage=database,
-        study_name=f"{name} {hashlib.sha256(text.encode()).hexdigest()[:8]}",
-        directions=list(directions.values()),
-        load_if_exists=True,
-    )
-    study.set_metric_names(list(directions))
-    study.set_user_attr("setting", dict(setting))
+    with turn:
+        try:
+            database = RDBStorage(storage, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+        except Exception as error:  # whatever the driver of the database raises
+            raise InputError(
+                f"the storage {storage} cannot be opened ({str(error).splitlines()[0]}), expected "
+                "the URL of a database, such as sqlite:///sweeps.db: correct hpo.storage"
+            ) from error
+        study = optuna.create_study(
+            storage=database,
+            study_name=f"{name} {hashlib.sha256(text.encode()).hexdigest()[:8]}",
+            directions=list(directions.values()),
+            load_if_exists=True,
+        )
+        study.set_metric_names(list(directions))
+        study.set_user_attr("setting", dict(setting))
     return study
 
 
@@ -111,8 +114,9 @@ class Sweep:
         Raises:
             InputError: the storage cannot be opened.
         """
-        study = open_study(storage, name, [grid.points(), setting], DIRECTIONS, setting)
-        return cls(grid, study, Turn(turn))
+        own = Turn(turn)
+        study = open_study(storage, name, [grid.points(), setting], DIRECTIONS, setting, own)
+        return cls(grid, study, own)
 
     def measured(self) -> Measured:
         """The points that were measured, in the grid's order, with their measures."""

@@ -17,7 +17,8 @@ def create_sweep(namespace: str, axes: str) -> Pipeline:
     """From images and the judge to the table and the picture of a sweep.
 
     Args:
-        namespace: of its nodes and outputs, ``sweep`` and ``sweep_plot``.
+        namespace: of its nodes, and in the names of its outputs: ``hpo.beta`` makes
+            ``hpo_beta_sweep`` and ``hpo_beta_sweep_plot``.
         axes: the parameter that holds its values.
     """
     sweep = pipeline(
@@ -45,9 +46,11 @@ def create_sweep(namespace: str, axes: str) -> Pipeline:
             node(plot_points, "sweep", "sweep_plot", name="plot_sweep"),
         ]
     )
+    flat = namespace.replace(".", "_")
     return pipeline(
         sweep,
         inputs=set(MODELS),
+        outputs={name: f"{flat}_{name}" for name in ("sweep", "sweep_plot")},
         parameters={f"params:{name}": f"params:{name}" for name in SHARED}
         | {"params:axes": f"params:{axes}"},
         namespace=namespace,
@@ -59,5 +62,5 @@ def create_pipeline() -> Pipeline:
     sweeps = sum(
         (create_sweep(f"hpo.{name}", f"hpo.sweeps.{name}") for name in SWEEPS), pipeline([])
     )
-    tables = [f"hpo.{name}.sweep" for name in SWEEPS]
+    tables = [f"hpo_{name}_sweep" for name in SWEEPS]
     return sweeps + pipeline([node(collect_sweeps, tables, "hpo_table", name="collect_sweeps")])

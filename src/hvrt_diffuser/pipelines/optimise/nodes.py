@@ -63,7 +63,8 @@ def search_jointly(
         autoencoders,
     )
     storage = options.storage or f"sqlite:///{database}"
-    search = Search.open(storage, "search", space, bench.setting, seed)
+    turn = database.with_suffix(".lock")
+    search = Search.open(storage, "search", space, bench.setting, turn, seed)
     best = search.run(bench.measure, search_options.trials)
     chosen = spread(best, search_options.confirmed)
     again = Sweep.open(
@@ -71,7 +72,7 @@ def search_jointly(
         "confirmation",
         Grid.of(chosen, options.seeds),
         bench.setting,
-        database.with_suffix(".lock"),
+        turn,
     )
 
     def with_other_seeds(point: dict[str, Any]) -> Any:

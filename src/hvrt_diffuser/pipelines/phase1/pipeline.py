@@ -51,6 +51,7 @@ def create_pipeline() -> Pipeline:
                     "autoencoder": model,
                     **{name: name for name in ("images_train", "images_test", "classifier")},
                 },
+                outputs={"rows": f"phase1_{model}_rows"},
                 parameters={**shared, "params:beta": f"params:{block}.beta"},
                 namespace=f"phase1.{model}",
             )
@@ -62,7 +63,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 collect_models,
-                [f"phase1.{model}.rows" for model in MODELS],
+                [f"phase1_{model}_rows" for model in MODELS],
                 "phase1_table",
                 name="collect_models",
             ),

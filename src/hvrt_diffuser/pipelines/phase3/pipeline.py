@@ -55,14 +55,14 @@ def create_pipeline() -> Pipeline:
     take = node(
         take_known,
         ["images_train", "params:phase3", "params:seed"],
-        "phase3.known.images_train",
-        name="phase3.take_known",
+        "phase3_known_images",
+        name="take_known",
     )
     tune = node(
         fine_tune,
         [
             "images_train",
-            "phase3.known.autoencoder",
+            "phase3_known_autoencoder",
             "params:ae_training",
             "params:phase3",
             "params:seed",
@@ -75,22 +75,24 @@ def create_pipeline() -> Pipeline:
     )
     go_on = node(
         refit,
-        ["latents_train", "phase3.known.latent_sampler", "params:hvrt_fitting", "params:seed"],
+        ["latents_train", "phase3_known_sampler", "params:hvrt_fitting", "params:seed"],
         "latent_sampler",
         name="refit_sampler",
     )
-    known = _named("known", train + encode + fit + measure, {"images_test", "classifier"})
+    known = _named(
+        "known",
+        train + encode + fit + measure,
+        {"images_train": "phase3_known_images", **_same("images_test", "classifier")},
+        {"autoencoder": "phase3_known_autoencoder", "latent_sampler": "phase3_known_sampler"},
+    )
     warm = _named(
         "warm",
         pipeline([tune, go_on]) + encode.only_nodes("encode_train", "encode_test") + measure,
-        {*REAL, "phase3.known.autoencoder", "phase3.known.latent_sampler"},
+        _same(*REAL, "phase3_known_autoencoder", "phase3_known_sampler"),
     )
-    cold = _named(
-        "cold",
-        measure,
-        {*REAL, "autoencoder", "latent_sampler", "latents_train", "latents_test"},
-    )
-    tables = [f"phase3.{name}.rows" for name in GENERATORS]
+    trained = ("autoencoder", "latent_sampler", "latents_train", "latents_test")
+    cold = _named("cold", measure, _same(*REAL, *trained))
+    tables = [f"phase3_{name}_rows" for name in GENERATORS]
     last = [
         node(collect_generators, tables, "phase3_table", name="collect_generators"),
         node(plot_generators, "phase3_table", "generators_plot", name="plot_generators"),
@@ -98,12 +100,18 @@ def create_pipeline() -> Pipeline:
     return pipeline([take]) + known + warm + cold + pipeline(last)
 
 
-def _named(name: str, stages: Pipeline, inputs: set[str]) -> Pipeline:
-    """Stages in a namespace, but for some inputs and all parameters."""
-    used = {found for found in stages.inputs() if found.startswith("params:")}
+def _same(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _named(
+    name: str, stages: Pipeline, inputs: dict[str, str], outputs: dict[str, str] | None = None
+) -> Pipeline:
+    """Stages in a namespace, but for some inputs and outputs and for all parameters."""
     return pipeline(
         stages,
         inputs=inputs,
-        parameters=used,
+        outputs={"rows": f"phase3_{name}_rows", **(outputs or {})},
+        parameters={found for found in stages.inputs() if found.startswith("params:")},
         namespace=f"phase3.{name}",
     )
