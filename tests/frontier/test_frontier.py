@@ -207,6 +207,24 @@ def test_a_table_that_was_cut_off_goes_on(
     assert without_times(went_on) == without_times(entries)
 
 
+def test_points_that_are_added_are_measured_alone(
+    yardstick: Yardstick, entries: list[dict[str, Any]]
+) -> None:
+    without = [e for e in entries if (e["sampler"], e["strength"]) != ("epanechnikov", 1.0)]
+    again: list[int] = []
+    whole = measured(yardstick, done=without, keep=lambda found: again.append(len(found)))
+    assert len(again) == 2, "one strength, in each repetition"
+    assert without_times(whole) == without_times(entries)
+
+
+def test_points_that_are_not_asked_for_any_more_are_left_out(
+    yardstick: Yardstick, entries: list[dict[str, Any]]
+) -> None:
+    other = {"sampler": "k_means", "strength": 9.0, "seed": 0}
+    fewer = measured(yardstick, done=[other, *entries], seeds=1)
+    assert without_times(fewer) == [e for e in without_times(entries) if e["seed"] == 0]
+
+
 def test_repetitions_differ(entries: list[dict[str, Any]]) -> None:
     for name in POINTS:
         found = [e["fd"] for e in entries if e["sampler"] == name and e["strength"] in (0.5, 1.0)]

@@ -65,26 +65,30 @@ def measure_frontier(
         classifier: of TSTR, on as many images as a point has, even by class.
         seeds: repetitions, each with fits, draws and classifiers of its own.
         seed: of everything random.
-        done: entries of an earlier call that was cut off.
+        done: entries of an earlier call that was cut off, or had other points or fewer seeds.
         keep: is given all entries so far, whenever an approach is finished.
 
     Returns:
-        An entry for each approach, strength and repetition, and for each floor.
+        An entry for each floor, approach, strength and repetition.
     """
+    wanted: dict[str, Sequence[float | None]] = {name: (None,) for name in FLOORS}
+    wanted |= {name: tuple(strengths) for name, strengths in points.items()}
     entries = list(done)
-    finished = {(entry["sampler"], entry["seed"]) for entry in entries}
-    jobs = [
-        (name, repetition)
-        for repetition in range(seeds)
-        for name in ("floors", *(name for name, strengths in points.items() if strengths))
-        if ("copy_floor" if name == "floors" else name, repetition) not in finished
-    ]
+    finished = {(entry["sampler"], entry["strength"], entry["seed"]) for entry in entries}
+    jobs: list[tuple[str, int, tuple[float, ...]]] = []
+    for repetition in range(seeds):
+        if any((floor, None, repetition) not in finished for floor in FLOORS):
+            jobs.append(("floors", repetition, ()))
+        for name, strengths in points.items():
+            missing = tuple(s for s in strengths if (name, s, repetition) not in finished)
+            if missing:
+                jobs.append((name, repetition, missing))
     augment = partial(
         _encode_changed, yardstick, augmentation.model_copy(update={"copies": VERSIONS})
     )
     shared: dict[int, Fits] = {}
     with progress("measuring the frontier", len(jobs), "fits") as advance:
-        for name, repetition in jobs:
+        for name, repetition, strengths in jobs:
             own_seed = derive_seed(seed, "frontier", repetition)
             if name == "floors":
                 found = _floors(yardstick, classifier, own_seed)
@@ -100,12 +104,19 @@ def measure_frontier(
                         own_seed,
                     )
                 found = _of_approach(
-                    yardstick, name, points[name], shared[repetition], classifier, own_seed
+                    yardstick, name, strengths, shared[repetition], classifier, own_seed
                 )
             entries += [{**entry, "seed": repetition} for entry in found]
             keep(entries)
             advance(f"{name}, repetition {repetition + 1}")
-    return entries
+    return [
+        entry
+        for repetition in range(seeds)
+        for name, strengths in wanted.items()
+        for strength in strengths
+        for entry in entries
+        if (entry["sampler"], entry["strength"], entry["seed"]) == (name, strength, repetition)
+    ]
 
 
 def _encode_changed(yardstick: Yardstick, augmentation: Augmentation, seed: int) -> Tensor | None:

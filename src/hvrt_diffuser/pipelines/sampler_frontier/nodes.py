@@ -47,7 +47,9 @@ def compare_samplers(
 ) -> dict[str, Any]:
     """Fidelity, novelty and utility of every sampler at every strength."""
     setting = {
-        "sampler_frontier": options.model_dump_json(exclude={"device"}),
+        # Neither points nor seeds: what is there is kept, and what is new is added.
+        "n": options.n,
+        "compared": options.compared,
         "hvrt_fitting": hvrt.model_dump_json(),
         "flow": flow.model_dump_json(),
         "augmentation": encoding.augmentation.model_dump_json(),
