@@ -32,6 +32,13 @@ from hvrt_diffuser.samplers import (
     fit_posterior,
     load_sampler,
 )
+from hvrt_diffuser.samplers.rivals import (
+    DiffusionEstimator,
+    InterpolationEstimator,
+    KernelDensityEstimator,
+    MixtureEstimator,
+    NormalisingFlowEstimator,
+)
 
 COUNTS = (240, 180, 120, 60)
 Fit = Callable[..., LatentSampler]
@@ -71,6 +78,17 @@ def flow(estimator: Any, *, copies: int = 0, **options: Any) -> Fit:
     return fit
 
 
+def rival(estimator: Any, **options: Any) -> Fit:
+    def fit(latents: Tensor, labels: Tensor | None = None, *, seed: int = 0, **_: Any) -> Any:
+        return estimator(**options).fit(latents, labels, seed=seed)
+
+    return fit
+
+
+DIFFUSION = {"width": 64, "blocks": 1, "training_steps": 400, "batch_size": 256}
+DIFFUSION |= {"learning_rate": 5e-3, "precision": "float32"}
+AUTOREGRESSIVE = {"transforms": 2, "width": 32, "training_steps": 150, "batch_size": 256}
+AUTOREGRESSIVE |= {"learning_rate": 1e-2}
 HVRT: dict[str, Fit] = {
     "epanechnikov": hvrt(strategy="epanechnikov"),
     "bootstrap_noise": hvrt(strategy="bootstrap_noise"),
@@ -93,9 +111,34 @@ FITS: dict[str, Fit] = {
     "flow map": flow(FlowMapEstimator),
     "flow map from rows": flow(FlowMapEstimator, strength=0.5),
     "flow map from augmented rows": flow(FlowMapEstimator, copies=2, strength=0.5),
+    "mixture": rival(MixtureEstimator, components=2),
+    "mixture of each class": rival(MixtureEstimator, components=2, per="class"),
+    "kernel density": rival(KernelDensityEstimator),
+    "interpolation": rival(InterpolationEstimator, neighbours=1),
+    "masked autoregressive flow": rival(
+        NormalisingFlowEstimator, architecture="masked_autoregressive", **AUTOREGRESSIVE
+    ),
+    "neural spline flow": rival(NormalisingFlowEstimator, **AUTOREGRESSIVE),
+    "EDM": rival(DiffusionEstimator, solver_steps=16, **DIFFUSION | {"training_steps": 800}),
+    "DDPM": rival(DiffusionEstimator, recipe="ddpm", solver_steps=30, **DIFFUSION),
 }
-FLOWS = tuple(name for name in FITS if name.startswith("flow"))
-RANDOM = (*FLOWS, "HART", "PyramidHART", "three by splitter", "three by rows", "three by rotations")
+NETWORKS = (
+    *(name for name in FITS if name.startswith("flow")),
+    "masked autoregressive flow",
+    "neural spline flow",
+    "EDM",
+    "DDPM",
+)
+MIXTURES = ("mixture", "mixture of each class")
+RANDOM = (
+    *NETWORKS,
+    *MIXTURES,
+    "HART",
+    "PyramidHART",
+    "three by splitter",
+    "three by rows",
+    "three by rotations",
+)
 every_fit = pytest.mark.parametrize("name", FITS)
 every_fit_of_hvrt = pytest.mark.parametrize("name", HVRT)
 
@@ -180,16 +223,20 @@ def test_draws_lie_where_the_latents_lie(
 ) -> None:
     if name == "standard normal":
         pytest.skip("the prior does not look at the latents")
-    for label in (None, *range(len(COUNTS))):
+    # A component of a mixture may hold rows of several classes.
+    classes = () if name == "mixture" else range(len(COUNTS))
+    # Between two independent rows lie 2/3 of their variance.
+    narrow = {"interpolation": 0.8}.get(name, 0.65 if name in NETWORKS else 0.9)
+    for label in (None, *classes):
         labels = None if label is None else torch.full((10_000,), label)
         drawn, _ = fitted[name].sample(10_000, labels, generator=source())
         real = rows[0] if label is None else rows[0][rows[1] == label]
         deviation = real.std(0)
         # 0.1 is seven times the error of the mean; a kernel widens what it starts from, and a
         # network trained for a moment narrows it.
-        near = 0.25 if name in FLOWS else 0.1
+        near = 0.25 if name in NETWORKS else 0.1
         assert ((drawn.mean(0) - real.mean(0)).abs() < near * deviation).all()
-        assert (drawn.std(0) > (0.65 if name in FLOWS else 0.9) * deviation).all()
+        assert (drawn.std(0) > narrow * deviation).all()
         assert (drawn.std(0) < 1.5 * deviation).all()
 
 
@@ -476,7 +523,7 @@ def test_a_file_of_another_kind_is_refused(sampler: LatentSampler, tmp_path: Pat
     assert str(path) in sentence(error)
 
 
-@pytest.mark.parametrize("form", [None, "mixture", ["smoothed bootstrap"]])
+@pytest.mark.parametrize("form", [None, "another form", ["smoothed bootstrap"]])
 def test_a_file_of_another_version_is_refused(
     sampler: LatentSampler, tmp_path: Path, form: Any
 ) -> None:
@@ -653,8 +700,8 @@ def test_one_dimension_is_enough(rows: tuple[Tensor, Tensor], name: str) -> None
 def test_latents_without_spread_give_draws_beside_them(
     rows: tuple[Tensor, Tensor], name: str, shape: str
 ) -> None:
-    if name in FLOWS and shape == "duplicates":
-        pytest.skip("a network trained for a moment does not come down on 20 points")
+    if name in (*NETWORKS, *MIXTURES) and shape == "duplicates":
+        pytest.skip("a network trained for a moment, or two Gaussians, do not meet 20 points")
     latents = {
         "constant dimension": rows[0].index_fill(1, torch.tensor([3]), 2.5),
         "duplicates": rows[0][:20].repeat(30, 1),

@@ -16,49 +16,12 @@ from hvrt_diffuser.samplers.baselines import StandardNormal
 from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
 from hvrt_diffuser.samplers.protocol import Draws
+from hvrt_diffuser.samplers.rows import Scale, in_chunks
 from hvrt_diffuser.samplers.velocity import VelocityField
 
-__all__ = ["LatentFlow", "Scale", "carry", "flow_source"]
+__all__ = ["LatentFlow", "carry", "flow_source"]
 
-# Rows that the network sees at once: on a CPU what fits into its caches, elsewhere what keeps a
-# device busy.
-AT_ONCE = {"cpu": 1024}
-AT_ONCE_ELSEWHERE = 2**17
-# Matrix products of a few rows take another path and round differently, so a shorter chunk is
-# filled up: a draw's bytes do not depend on how many are made at once.
-MIN_ROWS = 32
 SOURCES: dict[str, Any] = {form.form: form for form in (StandardNormal, SmoothedBootstrap)}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Units in which every dimension of the training latents has mean 0 and deviation 1.
-
-    Attributes:
-        mean: (d,).
-        deviation: (d,), 0 for a dimension that does not vary, which then never does.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    @classmethod
-    def of(cls, latents: Tensor) -> Scale:
-        """The units of latents (n, d)."""
-        return cls(latents.mean(dim=0), latents.std(dim=0, correction=0))
-
-    def enter(self, latents: Tensor) -> Tensor:
-        """From latents to these units, float32."""
-        unit = torch.where(self.deviation > 0, self.deviation, 1)
-        return ((latents - self.mean) / unit).float()
-
-    def leave(self, x: Tensor) -> Tensor:
-        """From these units to latents, of their type."""
-        return x.to(self.mean.dtype) * self.deviation + self.mean
-
-    def to(self, device: torch.device | str) -> Scale:
-        """The same on another device."""
-        return Scale(self.mean.to(device), self.deviation.to(device))
 
 
 def flow_source(x: Tensor, counts: Tensor, strength: float) -> StandardNormal | SmoothedBootstrap:
@@ -176,15 +139,11 @@ class LatentFlow:
     @torch.no_grad()
     def _arrive(self, x: Tensor, labels: Tensor) -> Tensor:
         times = torch.linspace(1 - self.strength, 1, self.steps + 1)
-        latents = torch.empty(x.shape, dtype=self.scale.mean.dtype, device=self.device)
-        at_once = AT_ONCE.get(self.device.type, AT_ONCE_ELSEWHERE)
-        for start in range(0, len(x), at_once):
-            chunk, own = x[start : start + at_once], labels[start : start + at_once]
-            missing = max(0, MIN_ROWS - len(chunk))
-            filled = torch.cat([chunk, chunk.new_zeros(missing, self.latent_dim)])
-            arrived, _ = carry(self.field, filled, torch.cat([own, own.new_zeros(missing)]), times)
-            latents[start : start + at_once] = self.scale.leave(arrived[: len(chunk)])
-        return latents
+
+        def arrive(x: Tensor, labels: Tensor) -> Tensor:
+            return self.scale.leave(carry(self.field, x, labels, times)[0])
+
+        return in_chunks(arrive, x, labels)
 
     def to(self, device: torch.device | str) -> LatentFlow:
         """The same sampler with its tables and its network on another device."""

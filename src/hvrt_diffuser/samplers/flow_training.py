@@ -10,31 +10,29 @@ that one evaluation does what many did.
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
-from torch.optim.swa_utils import AveragedModel
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.progress import progress
-from hvrt_diffuser.samplers.flow import LatentFlow, Scale, carry, flow_source
-from hvrt_diffuser.samplers.protocol import LatentSampler, SamplerEstimator, check_latents
+from hvrt_diffuser.samplers.flow import LatentFlow, carry, flow_source
+from hvrt_diffuser.samplers.optimisation import Losses, Precision, optimise
+from hvrt_diffuser.samplers.protocol import (
+    LatentSampler,
+    SamplerEstimator,
+    by_class,
+    check_latents,
+)
+from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.seeding import derive_seed, generator
 
 __all__ = ["FlowEstimator", "FlowMapEstimator", "fit_augmented"]
 
-WARM_UP = 0.03  # share of the steps in which the learning rate rises
-LONGEST_AVERAGE = 0.999  # decay per step of the averaged weights, once there are enough steps
-LOOKS = 20  # of the progress bar
 TRAJECTORIES_AT_ONCE = 2000
-
-Losses = Callable[[VelocityField, torch.Generator], Tensor]
 
 
 class FlowEstimator(BaseModel):
@@ -47,7 +45,7 @@ class FlowEstimator(BaseModel):
     training_steps: int = Field(6000, ge=1, description="optimiser steps of flow matching")
     batch_size: int = Field(1024, ge=1, description="latents per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "bfloat16", description="of the matrix products in training; draws are float32"
     )
     solver_steps: int = Field(
@@ -84,7 +82,7 @@ class FlowEstimator(BaseModel):
                 that do not fit them or cannot be started from.
             FloatingPointError: the loss became infinite or NaN.
         """
-        ordered, own, counts = _by_class(latents, labels)
+        ordered, own, counts = by_class(latents, labels)
         self._check_augmented(augmented, latents)
         scale = Scale.of(ordered)
         field = self._train(scale.enter(ordered), own, len(counts), seed)
@@ -147,7 +145,7 @@ class FlowEstimator(BaseModel):
             every = torch.cat([latents[None], augmented.to(latents)])  # (versions, n, d)
             latents = every.transpose(0, 1).flatten(0, 1)  # versions of a latent side by side
             labels = labels.repeat_interleave(versions)
-        latents, _, counts = _by_class(latents, labels)
+        latents, _, counts = by_class(latents, labels)
         origin = {**known, "sampler": self._name, **self.model_dump(), "versions": versions}
         source = flow_source(scale.enter(latents), counts, self.strength)
         return LatentFlow(source, field, scale, self.strength, self._steps, versions, origin)
@@ -179,48 +177,18 @@ class FlowEstimator(BaseModel):
         return self._optimise(field, losses, self.training_steps, "training the flow", seed)
 
     def _optimise(
-        self, field: VelocityField, losses: Losses, steps: int, name: str, seed: int
+        self, field: VelocityField, losses: Losses[VelocityField], steps: int, name: str, seed: int
     ) -> VelocityField:
-        """The average of the weights over the last of the steps, in evaluation mode."""
-        device = field.frequencies.device
-        source = generator(seed, "flow", name, device=device)
-        field.train()
-        average = AveragedModel(field, multi_avg_fn=_running_average)
-        optimiser = torch.optim.AdamW(
-            field.parameters(), lr=self.learning_rate, betas=(0.9, 0.99), weight_decay=0
+        source = generator(seed, "flow", name, device=field.frequencies.device)
+        return optimise(
+            field,
+            losses,
+            source,
+            name=name,
+            steps=steps,
+            learning_rate=self.learning_rate,
+            precision=self.precision,
         )
-        scheduler = OneCycleLR(
-            optimiser,
-            self.learning_rate,
-            total_steps=max(2, steps),
-            pct_start=WARM_UP,
-            cycle_momentum=False,
-        )
-        bfloat16 = self.precision == "bfloat16"
-        between = math.ceil(steps / LOOKS)
-        recent = torch.zeros((), device=device)
-        with progress(name, math.ceil(steps / between), "looks") as look:
-            for step in range(1, steps + 1):
-                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                    loss = losses(field, source)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                scheduler.step()
-                average.update_parameters(field)
-                recent += loss.detach()
-                if step % between == 0 or step == steps:
-                    mean = recent.item() / ((step - 1) % between + 1)
-                    recent.zero_()
-                    if not math.isfinite(mean):
-                        raise FloatingPointError(
-                            f"the loss of the flow became {mean} by step {step}: lower its "
-                            f"learning_rate (now {self.learning_rate})"
-                        )
-                    look(f"loss {mean:.4f}, step {step}")
-        kept = average.module
-        assert isinstance(kept, VelocityField)
-        return kept.requires_grad_(False).eval()
 
 
 class FlowMapEstimator(FlowEstimator):
@@ -250,7 +218,7 @@ class FlowMapEstimator(FlowEstimator):
             labels: theirs.
             seed: of the paths, the batches and their order.
         """
-        field = self._map(flow.field, _by_class(latents, labels)[1], seed)
+        field = self._map(flow.field, by_class(latents, labels)[1], seed)
         return self._flow(field, flow.scale, (latents, labels, None), {**flow.origin, "seed": seed})
 
     def _train(self, x: Tensor, labels: Tensor, n_classes: int, seed: int) -> VelocityField:
@@ -334,21 +302,3 @@ def fit_augmented(
             "latent_encoding.augmentation.copies to 0"
         )
     return estimator.fit(latents, labels, seed=seed, augmented=augmented)
-
-
-def _by_class(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents and labels ordered by class, and the rows of each class."""
-    labels = check_latents(latents, labels)
-    order = torch.argsort(labels, stable=True)
-    return latents.detach()[order], labels[order], torch.bincount(labels)
-
-
-def _running_average(
-    averaged: list[Tensor] | tuple[Tensor, ...],
-    current: list[Tensor] | tuple[Tensor, ...],
-    n_averaged: Tensor | int,
-) -> None:
-    """An exponential average that is short at first, so that it forgets the initial weights."""
-    seen = int(n_averaged)
-    decay = min(LONGEST_AVERAGE, (1 + seen) / (10 + seen))
-    torch._foreach_lerp_(averaged, current, 1 - decay)

@@ -16,6 +16,7 @@ __all__ = [
     "Draws",
     "LatentSampler",
     "SamplerEstimator",
+    "by_class",
     "check_generator",
     "check_latents",
     "check_requested_labels",
@@ -148,6 +149,17 @@ def check_latents(latents: Tensor, labels: Tensor | None) -> Tensor:
             "from 0 to k-1 to occur: renumber the labels or add images of the missing classes"
         )
     return labels.to(latents.device)
+
+
+def by_class(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents (n, d) and labels int64 (n,) ordered by class, and the rows of each, int64 (k,).
+
+    Raises:
+        InputError: see :func:`check_latents`.
+    """
+    labels = check_latents(latents, labels)
+    order = torch.argsort(labels, stable=True)
+    return latents.detach()[order], labels[order], torch.bincount(labels)
 
 
 def check_requested_labels(n: int, labels: Tensor | None, n_classes: int) -> None:

@@ -11,11 +11,26 @@ from hvrt_diffuser.samplers.baselines import StandardNormal
 from hvrt_diffuser.samplers.bootstrap import KIND, SmoothedBootstrap
 from hvrt_diffuser.samplers.flow import LatentFlow
 from hvrt_diffuser.samplers.protocol import LatentSampler
+from hvrt_diffuser.samplers.rivals import (
+    LatentDiffusion,
+    LatentInterpolation,
+    LatentMixture,
+    LatentNormalisingFlow,
+)
 
 __all__ = ["load_sampler"]
 
 FORMS: dict[str, Any] = {
-    form.form: form for form in (SmoothedBootstrap, StandardNormal, LatentFlow)
+    form.form: form
+    for form in (
+        SmoothedBootstrap,
+        StandardNormal,
+        LatentFlow,
+        LatentMixture,
+        LatentInterpolation,
+        LatentNormalisingFlow,
+        LatentDiffusion,
+    )
 }
 
 
