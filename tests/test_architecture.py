@@ -12,7 +12,7 @@ import pytest
 import hvrt_diffuser
 
 ROOT = Path(hvrt_diffuser.__file__).parent
-LIBRARY = ("metrics", "samplers", "autoencoders", "classifiers")
+LIBRARY = ("metrics", "samplers", "autoencoders", "classifiers", "generators")
 HELPERS = {
     "augmentation",
     "card",

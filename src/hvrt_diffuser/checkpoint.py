@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.files import read_tensors, tensors_below, write_tensors
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "optimiser_tensors", "restore_optimiser"]
 
 KIND = "training checkpoint"
 
@@ -59,3 +60,23 @@ class Checkpoint:
                 "the file to start afresh"
             )
         return tensors, header["progress"]
+
+
+def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers of each parameter, by name."""
+    return {
+        f"optimiser.{index}.{name}": value
+        for index, slots in optimiser.state_dict()["state"].items()
+        for name, value in slots.items()
+    }
+
+
+def restore_optimiser(
+    optimiser: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+) -> None:
+    """The opposite of :func:`optimiser_tensors`, with the parameter groups of ``state_dict``."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors_below(tensors, "optimiser.").items():
+        index, slot = name.split(".", 1)
+        slots.setdefault(int(index), {})[slot] = value.clone()
+    optimiser.load_state_dict({"state": slots, "param_groups": groups})

@@ -19,7 +19,7 @@ from hvrt_diffuser.autoencoders.objective import (
     negative_log_likelihood,
     reparameterise,
 )
-from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import tensors_below
 from hvrt_diffuser.progress import progress
@@ -292,8 +292,7 @@ class _Training:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         if self.average is not None:
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, slots in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": value for name, value in slots.items()}
+        tensors |= optimiser_tensors(self.optimiser)
         tensors["generator.order"] = self.order.get_state()
         tensors["generator.noise"] = self.noise.get_state()
         return tensors, {
@@ -312,11 +311,7 @@ class _Training:
         self.best = {k: v.to(self.device) for k, v in part("best.").items()}
         if self.average is not None:
             self.average.load_state_dict(part("average."))
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimiser.").items():
-            index, slot = name.split(".", 1)
-            slots.setdefault(int(index), {})[slot] = value
-        self.optimiser.load_state_dict({"state": slots, "param_groups": progress["groups"]})
+        restore_optimiser(self.optimiser, tensors, progress["groups"])
         self.scheduler.load_state_dict(progress["scheduler"])
         self.order.set_state(tensors["generator.order"])
         self.noise.set_state(tensors["generator.noise"])

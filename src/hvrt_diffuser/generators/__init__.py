@@ -1,0 +1,1 @@
+"""Whole models that draw images, which HVRT is compared with."""

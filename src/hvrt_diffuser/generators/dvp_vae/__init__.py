@@ -1,0 +1,19 @@
+"""DVP-VAE: a hierarchical VAE with a diffusion-based VampPrior (arXiv 2412.01373)."""
+
+from hvrt_diffuser.generators.dvp_vae.bounds import Bounds, bounds
+from hvrt_diffuser.generators.dvp_vae.model import DVPVAE, Architecture
+from hvrt_diffuser.generators.dvp_vae.settings import REDUCED_MNIST, SETTINGS, Setting
+from hvrt_diffuser.generators.dvp_vae.training import TrainingOptions, binarise, train
+
+__all__ = [
+    "DVPVAE",
+    "REDUCED_MNIST",
+    "SETTINGS",
+    "Architecture",
+    "Bounds",
+    "Setting",
+    "TrainingOptions",
+    "binarise",
+    "bounds",
+    "train",
+]
