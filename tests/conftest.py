@@ -20,7 +20,9 @@ from hvrt_diffuser.autoencoders import (
     encode_images,
     train_autoencoder,
 )
+from hvrt_diffuser.classifiers import JudgeOptions, train_judge
 from hvrt_diffuser.datasets.sources import read_images
+from hvrt_diffuser.frontier import Yardstick
 from hvrt_diffuser.images import LabelledImages
 
 CPU = torch.device("cpu")
@@ -89,6 +91,36 @@ def autoencoder(trained: tuple[Autoencoder, list[dict[str, float | int]]]) -> Au
 def latents(autoencoder: Autoencoder, digits: LabelledImages) -> Tensor:
     """Of all digits, float32 (5000, 8)."""
     return encode_images(autoencoder, digits.images, CPU)[0]
+
+
+@pytest.fixture(scope="session")
+def yardstick(digits: LabelledImages, make_options: Callable[..., TrainingOptions]) -> Yardstick:
+    """2,500 real digits to train on and as many to test on, a quick autoencoder and judge."""
+    options = make_options(latent_dim=8, width=8, epochs=4, batch_size=64, validation_fraction=0.0)
+    model = train_autoencoder(digits.images[:2500], options, seed=0, device=CPU)[0]
+    train, test = digits[torch.arange(2500)], digits[torch.arange(2500, 5000)]
+    quick = JudgeOptions(
+        width=8,
+        steps=100,
+        batch_size=64,
+        learning_rate=0.01,
+        weight_decay=0.01,
+        precision="float32",
+        shift=2,
+        validation_fraction=0.1,
+        evaluate_every=50,
+        patience=2,
+    )
+    judge = train_judge(train.images, train.labels, 10, quick, seed=0, device=CPU)
+    return Yardstick(
+        (train, encode_images(model, train.images, CPU)[0]),
+        (test, encode_images(model, test.images, CPU)[0]),
+        model,
+        judge,
+        n=1000,
+        compared=500,
+        device=CPU,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -123,11 +123,12 @@ def test_the_judge_and_the_report_are_a_library() -> None:
         assert not packages(imported_by(part)) & {"kedro", "kedro_datasets", "pandas", "pandera"}
 
 
-def test_the_frontier_and_the_sweeps_are_a_library() -> None:
+def test_the_frontier_the_sweeps_and_the_rivals_are_a_library() -> None:
     library = {"diffuser", "judge", *LIBRARY} | HELPERS
     assert rooms(imported_by("frontier")) <= {"frontier"} | library
-    assert rooms(imported_by("sweeps")) <= {"sweeps", "frontier"} | library
-    for part in ("frontier", "sweeps"):
+    for part in ("sweeps", "rivals"):
+        assert rooms(imported_by(part)) <= {part, "frontier"} | library
+    for part in ("frontier", "sweeps", "rivals"):
         assert not packages(imported_by(part)) & {"kedro", "kedro_datasets", "pandas", "pandera"}
 
 

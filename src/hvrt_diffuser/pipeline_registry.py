@@ -20,7 +20,7 @@ STAGES = (
     "export",
 )
 # Asked for by name alone.
-EXPERIMENTS = ("sampler_frontier", "phase1", "phase2", "phase3", "hpo", "optimise")
+EXPERIMENTS = ("sampler_frontier", "phase1", "phase2", "phase3", "hpo", "optimise", "benchmark")
 
 
 def register_pipelines() -> dict[str, Pipeline]:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from hvrt_diffuser.augmentation import Augmentation
-from hvrt_diffuser.autoencoders import (
-    Autoencoder,
-    encode_augmented,
-    encode_images,
-    train_autoencoder,
-)
-from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, train_judge
+from hvrt_diffuser.autoencoders import encode_augmented
+from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.frontier import (
     APPROACHES,
     FLOORS,
@@ -25,19 +19,16 @@ from hvrt_diffuser.frontier import (
     summarise,
 )
 from hvrt_diffuser.frontier.approaches import Fits
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.samplers import Draws, FlowMapEstimator, HVRTEstimator, LatentFlow
 
 CPU = torch.device("cpu")
-QUICK = {"width": 8, "steps": 30, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.01}
-CLASSIFIER = ClassifierOptions(**QUICK, precision="float32")
-JUDGE = JudgeOptions(
-    **{**QUICK, "steps": 100},
+CLASSIFIER = ClassifierOptions(
+    width=8,
+    steps=30,
+    batch_size=64,
+    learning_rate=0.01,
+    weight_decay=0.01,
     precision="float32",
-    shift=2,
-    validation_fraction=0.1,
-    evaluate_every=50,
-    patience=2,
 )
 HVRT = HVRTEstimator(min_samples_leaf=5)
 FLOW = FlowMapEstimator(
@@ -52,27 +43,6 @@ FLOW = FlowMapEstimator(
 )
 SMALL_MOVES = Augmentation(copies=1)
 POINTS = {"epanechnikov": (0.0, 1.0, 3.0), "flow_map": (0.5,), "flow_map_augmented": (0.5,)}
-
-
-@pytest.fixture(scope="module")
-def autoencoder(digits: LabelledImages, make_options: Callable[..., Any]) -> Autoencoder:
-    options = make_options(latent_dim=8, width=8, epochs=4, batch_size=64, validation_fraction=0.0)
-    return train_autoencoder(digits.images[:2500], options, seed=0, device=CPU)[0]
-
-
-@pytest.fixture(scope="module")
-def yardstick(digits: LabelledImages, autoencoder: Autoencoder) -> Yardstick:
-    train, test = digits[torch.arange(2500)], digits[torch.arange(2500, 5000)]
-    judge = train_judge(train.images, train.labels, 10, JUDGE, seed=0, device=CPU)
-    return Yardstick(
-        (train, encode_images(autoencoder, train.images, CPU)[0]),
-        (test, encode_images(autoencoder, test.images, CPU)[0]),
-        autoencoder,
-        judge,
-        n=1000,
-        compared=500,
-        device=CPU,
-    )
 
 
 def measured(yardstick: Yardstick, **changes: Any) -> list[dict[str, Any]]:

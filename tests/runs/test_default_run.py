@@ -32,6 +32,7 @@ MODELS = ("autoencoder", "low_beta_vae", "standard_vae")
 SWEEPS = ("strategy", "beta", "dimension", "ensemble", "tree")
 EXPERIMENTS = {
     "sampler_frontier": {"sampler_frontier.json", "samplers_plot.png"},
+    "benchmark": {"benchmark.json", "benchmark_plot.png"},
     "phase1": {
         "phase1.json",
         "models_plot.png",
@@ -70,6 +71,7 @@ EXPERIMENTS = {
 }
 OF_EXPERIMENTS = {
     "sampler_frontier",
+    "benchmark",
     "phase1_table",
     "phase3_table",
     "phase3_known_images",

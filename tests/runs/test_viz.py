@@ -131,6 +131,7 @@ class TestServer:
             "phase3",
             "hpo",
             "optimise",
+            "benchmark",
         }
 
     def test_orders_the_layers(self, graph: dict[str, Any]) -> None:

@@ -18,18 +18,23 @@ from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge import Extractor, Task, classifier_features, pixels, train_and_test
 from hvrt_diffuser.judge.rows import Row, decoded
 from hvrt_diffuser.metrics import (
+    KernelDistance,
+    Manifold,
     attribution,
     frechet_distance,
     inception_score,
+    kernel_distance,
     kolmogorov_smirnov,
+    manifold,
     nearest,
 )
 from hvrt_diffuser.samplers import LatentSampler
 from hvrt_diffuser.seeding import generator
 
-__all__ = ["Point", "Yardstick"]
+__all__ = ["Drawn", "Point", "Yardstick"]
 
 FLOOR_SETS = 5
+KID_SUBSET = 1000
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,24 @@ class Point:
     attribution: float | None
     inception_score: float
     ks: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws of all classes in exactly their real proportions.
+
+    Attributes:
+        latents: (n, d).
+        rows: int64 (n,), the training latents that they started from, where they are ordered by
+            class; None for a sampler that starts from none.
+        images: uint8 (n, c, h, w), decoded.
+        seconds: to draw and decode them.
+    """
+
+    latents: Tensor
+    rows: Tensor | None
+    images: Tensor
     seconds: float
 
 
@@ -107,35 +130,43 @@ class Yardstick:
         self._usual_feature = self._distance(self._extract(fresh[:compared]), self._seen)
         self._usual_latent = self._distance(self.held_out.numpy()[:compared], self._rows)
 
+    def likeness(self, images: Tensor, *, seed: int) -> tuple[KernelDistance, Manifold]:
+        """KID and the manifold measures of uint8 images (n, c, h, w) against the test images."""
+        features = self._extract(images)
+        size = min(KID_SUBSET, len(features), len(self._features))
+        distance = kernel_distance(self._features, features, subset_size=size, seed=seed)
+        return distance, manifold(self._features, features)
+
     def frechet(self, images: Tensor) -> float:
         """The Fréchet distance of uint8 images (n, c, h, w) to the test images."""
         return frechet_distance(self._extract(images), self._features)
 
     def measure(self, sampler: LatentSampler, seed: int, *, conditional: bool = False) -> Point:
         """Draw, decode and measure; ``conditional`` asks for the classes, and else they come."""
-        latents, rows, images, seconds = self._draw(sampler, seed, conditional)
-        some = latents[: self.compared].numpy()
+        return self.place(self.draw(sampler, seed, conditional=conditional))
+
+    def place(self, drawn: Drawn) -> Point:
+        """Where draws stand."""
+        some = drawn.latents[: self.compared].numpy()
         owned = None
-        if rows is not None:
-            owned = attribution(some, rows[: self.compared].numpy(), self._rows)
-        features, probabilities = classify(self._judge, images, self.device)
+        if drawn.rows is not None:
+            owned = attribution(some, drawn.rows[: self.compared].numpy(), self._rows)
+        features, probabilities = classify(self._judge, drawn.images, self.device)
         found = features.numpy()
         return Point(
             fd=frechet_distance(found, self._features),
-            dcr_image=self._distance(pixels(images[: self.compared]), self._decoded)
+            dcr_image=self._distance(pixels(drawn.images[: self.compared]), self._decoded)
             / self._usual_image,
             dcr_feature=self._distance(found[: self.compared], self._seen) / self._usual_feature,
             dcr_latent=self._distance(some, self._rows) / self._usual_latent,
             attribution=owned,
             inception_score=inception_score(probabilities.numpy()),
-            ks=float(kolmogorov_smirnov(latents.numpy(), self.held_out.numpy()).mean()),
-            seconds=seconds,
+            ks=float(kolmogorov_smirnov(drawn.latents.numpy(), self.held_out.numpy()).mean()),
+            seconds=drawn.seconds,
         )
 
-    def _draw(
-        self, sampler: LatentSampler, seed: int, conditional: bool
-    ) -> tuple[Tensor, Tensor | None, Tensor, float]:
-        """Latents (n, d), their rows (n,) and images, by the quota of each class; and seconds."""
+    def draw(self, sampler: LatentSampler, seed: int, *, conditional: bool = False) -> Drawn:
+        """Draw and decode, by the quota of each class; see :meth:`measure`."""
         source = generator(seed, "frontier", "draws", device=sampler.device)
         wanted = None
         if conditional:
@@ -157,7 +188,7 @@ class Yardstick:
         if draws.rows is not None:
             rows = torch.cat([d.rows for d, _ in parts if d.rows is not None]).cpu()[kept]
         latents = torch.cat([d.latents for d, _ in parts]).cpu()[kept]
-        return latents, rows, torch.cat([images for _, images in parts])[kept], seconds
+        return Drawn(latents, rows, torch.cat([images for _, images in parts])[kept], seconds)
 
     def utility(
         self, rows: Mapping[str, Row], classifier: ClassifierOptions, *, seeds: int, seed: int

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from hvrt_diffuser.devices import DeviceName, resolve_device
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
+from hvrt_diffuser.pipelines.benchmark.parameters import BenchmarkOptions
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
@@ -49,6 +50,7 @@ class Parameters(Options):
     tstr: TSTROptions
     export: ExportOptions
     sampler_frontier: FrontierOptions
+    benchmark: BenchmarkOptions
     hpo: HPOOptions
     optimise: OptimiseOptions
     phase1: PhaseOptions
