@@ -55,7 +55,7 @@ def optimise(
     network.train()
     average = AveragedModel(network, multi_avg_fn=_running_average)
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0
+        network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0, fused=True
     )
     scheduler = OneCycleLR(
         optimiser,

@@ -14,6 +14,7 @@ __all__ = ["VelocityField"]
 
 N_FREQUENCIES = 32
 HIGHEST_FREQUENCY = 200.0  # radians per unit of time
+CONDITION = 128  # numbers that hold the time and the class, at most; more only cost time
 
 
 class VelocityField(nn.Module):
@@ -41,12 +42,11 @@ class VelocityField(nn.Module):
         }
         exponents = torch.linspace(0, math.log(HIGHEST_FREQUENCY), N_FREQUENCIES)
         self.register_buffer("frequencies", exponents.exp(), persistent=False)
-        self.time = nn.Sequential(
-            nn.Linear(2 * N_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width)
-        )
-        self.label = nn.Embedding(n_classes, width)
+        c = min(width, CONDITION)
+        self.time = nn.Sequential(nn.Linear(2 * N_FREQUENCIES, c), nn.SiLU(), nn.Linear(c, c))
+        self.label = nn.Embedding(n_classes, c)
         self.enter = nn.Linear(latent_dim, width)
-        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(_Block(width, c) for _ in range(blocks))
         self.leave = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, latent_dim))
         nn.init.normal_(self.label.weight, std=0.5)
         for parameter in self.leave[1].parameters():
@@ -55,8 +55,8 @@ class VelocityField(nn.Module):
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """Velocities (n, d) of x (n, d) at times t (n,) for labels int64 (n,)."""
         angle = t[:, None] * self.frequencies  # (n, f)
-        time = self.time(torch.cat([angle.cos(), angle.sin()], dim=1))  # (n, width)
-        condition = F.silu(time + self.label(labels))  # (n, width)
+        time = self.time(torch.cat([angle.cos(), angle.sin()], dim=1))  # (n, c)
+        condition = F.silu(time + self.label(labels))  # (n, c)
         h = self.enter(x)  # (n, width)
         for block in self.blocks:
             h = block(h, condition)
@@ -74,11 +74,11 @@ class VelocityField(nn.Module):
 class _Block(nn.Module):
     """x + W2 silu(W1 norm(x) + V c)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, condition: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.first = nn.Linear(width, width)
-        self.condition = nn.Linear(width, width, bias=False)
+        self.condition = nn.Linear(condition, width, bias=False)
         self.second = nn.Linear(width, width)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)

@@ -18,6 +18,7 @@ from hvrt_diffuser.sweeps.study import Measured
 
 __all__ = ["importances", "plot_sweep", "spread", "summarise_points"]
 
+WIDE = 100  # over more than two decades, only powers of ten are written at a logarithmic axis
 PANELS = {
     "fd": "Fréchet distance\nto test images",
     "tstr": "accuracy of a classifier\ntrained on the draws, %",
@@ -118,7 +119,8 @@ def plot_sweep(
             floor = [row[FLOORS[measure]] for row in rows]
             axes.plot(floor, heights, "|", ms=14, color="0.5", label="pure copies")
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            wide = max(values) > WIDE * min(*values, *floor)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
             axes.xaxis.set_major_formatter(ScalarFormatter())
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.legend(frameon=False, fontsize=8)
