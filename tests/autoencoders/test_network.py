@@ -41,6 +41,28 @@ def test_an_image_comes_back_in_its_own_shape(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_residual_blocks_keep_every_shape(shape: tuple[int, int, int]) -> None:
+    model = build(Architecture(shape, latent_dim=5, width=4, depth=2, residual_blocks=2))
+    assert model.decode(model.encode(torch.rand(2, *shape))[0]).shape == (2, *shape)
+
+
+def test_a_residual_block_changes_what_passes_by_what_it_adds_alone() -> None:
+    """With its last convolution at zero the network is the one without it."""
+    plain, residual = build(SMALL), build(replace(SMALL, residual_blocks=1))
+    added = [m for m in residual.modules() if type(m).__name__ == "_ResidualBlock"]
+    assert len(added) == 2 * SMALL.depth
+    for block in added:
+        torch.nn.init.zeros_(block.net[-1].weight)  # type: ignore[union-attr, index, arg-type]
+    own = {id(p) for block in added for p in block.parameters()}
+    with torch.no_grad():
+        shared = [p for p in residual.parameters() if id(p) not in own]
+        for mine, theirs in zip(shared, plain.parameters(), strict=True):
+            mine.copy_(theirs)
+    x = torch.rand(2, *SMALL.shape)
+    assert torch.equal(plain.encode(x)[0], residual.encode(x)[0])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_every_pixel_is_seen_and_every_pixel_is_made(shape: tuple[int, int, int]) -> None:
     model = build(Architecture(shape, latent_dim=16, width=8, depth=2))
     x = torch.rand(1, *shape, requires_grad=True)
@@ -94,7 +116,14 @@ def test_a_trained_network_comes_back_as_it_was(
 
 @pytest.mark.parametrize(
     "change",
-    [{"width": 8}, {"depth": 1}, {"latent_dim": 6}, {"variational": True}, {"shape": (3, 17, 23)}],
+    [
+        {"width": 8},
+        {"depth": 1},
+        {"latent_dim": 6},
+        {"variational": True},
+        {"shape": (3, 17, 23)},
+        {"residual_blocks": 1},
+    ],
 )
 def test_weights_of_another_network_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
     header = {"kind": "autoencoder", "architecture": asdict(replace(SMALL, **change))}

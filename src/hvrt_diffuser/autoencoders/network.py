@@ -26,6 +26,7 @@ class Architecture:
         width: channels at half the image's size; each further halving doubles them.
         depth: number of halvings of height and width.
         variational: whether the encoder also gives a log-variance per dimension.
+        residual_blocks: at each size, in the encoder and in the decoder.
 
     Raises:
         InputError: the image is smaller than the halvings allow.
@@ -36,6 +37,7 @@ class Architecture:
     width: int
     depth: int
     variational: bool = False
+    residual_blocks: int = 0
 
     def __post_init__(self) -> None:
         _, h, w = self.shape
@@ -48,6 +50,8 @@ class Architecture:
 
 class Autoencoder(nn.Module):
     """Strided convolutions with batch normalisation, and one linear layer to and from the latent.
+
+    Residual blocks (He et al. 2016, arXiv 1603.05027) may stand at each size; digits do without.
 
     The first halving is a pixel unshuffle and the last doubling a pixel shuffle (Shi et al. 2016,
     arXiv 1609.05158): the full resolution is the slowest place to convolve at, and nothing is lost
@@ -72,12 +76,14 @@ class Autoencoder(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         )
+        self.encoder += _residual(widths[0], architecture.residual_blocks)
         for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
             self.encoder += nn.Sequential(
                 nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(wide),
                 nn.ReLU(),
             )
+            self.encoder += _residual(wide, architecture.residual_blocks)
         self.encoder += nn.Sequential(nn.Flatten(), nn.Linear(n_bottom, n_encoded))
 
         self.decoder = nn.Sequential(
@@ -86,12 +92,14 @@ class Autoencoder(nn.Module):
             nn.BatchNorm2d(bottom[0]),
             nn.ReLU(),
         )
+        self.decoder += _residual(bottom[0], architecture.residual_blocks)
         for wide, narrow in zip(widths[:0:-1], widths[-2::-1], strict=True):
             self.decoder += nn.Sequential(
                 nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(narrow),
                 nn.ReLU(),
             )
+            self.decoder += _residual(narrow, architecture.residual_blocks)
         self.decoder += nn.Sequential(nn.Conv2d(widths[0], 4 * c, 3, padding=1), nn.PixelShuffle(2))
         self.to(memory_format=torch.channels_last)
 
@@ -142,3 +150,26 @@ class Autoencoder(nn.Module):
                 "delete it and run ae_training again"
             ) from error
         return model.eval()
+
+
+def _residual(width: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(*(_ResidualBlock(width) for _ in range(blocks)))
+
+
+class _ResidualBlock(nn.Module):
+    """x + two convolutions, each after normalisation and activation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.net(x)
+        return out

@@ -38,6 +38,9 @@ class TrainingOptions(BaseModel):
     latent_dim: int = Field(ge=1, description="dimensions of a latent")
     width: int = Field(ge=1, description="channels at half the image's size")
     depth: int = Field(ge=1, description="halvings of height and width")
+    residual_blocks: int = Field(
+        0, ge=0, description="at each size, in encoder and decoder; for images richer than digits"
+    )
     beta: float = Field(
         ge=0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
     )
@@ -163,6 +166,7 @@ class _Training:
             width=options.width,
             depth=options.depth,
             variational=options.beta > 0,
+            residual_blocks=options.residual_blocks,
         )
         # torch's initialisers draw from the global generator: borrow it, and give it back.
         with torch.random.fork_rng(devices=[]):
