@@ -15,6 +15,7 @@ ROOT = Path(hvrt_diffuser.__file__).parent
 LIBRARY = ("metrics", "samplers", "autoencoders", "classifiers", "generators")
 HELPERS = {
     "augmentation",
+    "averaging",
     "card",
     "errors",
     "files",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
+from hvrt_diffuser.averaging import running_average
 from hvrt_diffuser.progress import progress
 
 __all__ = ["Losses", "Precision", "optimise"]
@@ -53,7 +54,7 @@ def optimise(
     """
     device = source.device
     network.train()
-    average = AveragedModel(network, multi_avg_fn=_running_average)
+    average = AveragedModel(network, multi_avg_fn=running_average(LONGEST_AVERAGE))
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0, fused=True
     )
@@ -87,14 +88,3 @@ def optimise(
                 look(f"loss {mean:.4f}, step {step}")
     kept = cast(Network, average.module)
     return kept.requires_grad_(False).eval()
-
-
-def _running_average(
-    averaged: list[Tensor] | tuple[Tensor, ...],
-    current: list[Tensor] | tuple[Tensor, ...],
-    n_averaged: Tensor | int,
-) -> None:
-    """An exponential average that is short at first, so that it forgets the initial weights."""
-    seen = int(n_averaged)
-    decay = min(LONGEST_AVERAGE, (1 + seen) / (10 + seen))
-    torch._foreach_lerp_(averaged, current, 1 - decay)

@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
+from hvrt_diffuser.averaging import running_average
 from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import tensors_below
@@ -36,7 +37,9 @@ class TrainingOptions(BaseModel):
     learning_rate: float = Field(0.01, gt=0, description="first rate of Adamax")
     last_learning_rate: float = Field(1e-5, ge=0, description="at the end of a cosine")
     clip: float = Field(5.0, gt=0, description="of the gradient's norm")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="per step, of the kept weights")
+    ema_decay: float = Field(
+        0.999, ge=0, lt=1, description="per step, of the kept weights, at the end"
+    )
 
 
 def binarise(images: Tensor, source: torch.Generator) -> Tensor:
@@ -120,9 +123,7 @@ class _Training:
             self.model = DVPVAE(architecture).to(device)
         first = generator(seed, "DVP-VAE", "pseudoinputs", device=device)
         self.model.pseudoinput.fit(self._pixels(self.images, first))
-        self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay)
-        )
+        self.average = AveragedModel(self.model, multi_avg_fn=running_average(options.ema_decay))
         self.optimiser = torch.optim.Adamax(self.model.parameters(), lr=options.learning_rate)
         self.steps_per_epoch = len(images) // options.batch_size
         self.scheduler = CosineAnnealingLR(
