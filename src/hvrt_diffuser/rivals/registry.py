@@ -41,7 +41,6 @@ PriorName = Literal[
     "latent_ddpm",
     "latent_edm",
 ]
-COMPONENTS = 10  # of a mixture; Ghosh et al. 2020, arXiv 1903.12436, Section 5
 DDPM_STEPS = 50
 
 
@@ -53,12 +52,12 @@ class Shared:
         hvrt: the partition.
         flow: this project's flow and its map. Every network of a rival is trained for as many
             steps as the flow, and diffusions have its network.
-        components: of a mixture, where there are latents enough for them.
+        components: of a mixture; 10 in Ghosh et al. 2020, arXiv 1903.12436, Section 5.
     """
 
     hvrt: HVRTEstimator
     flow: FlowMapEstimator
-    components: int = COMPONENTS
+    components: int
 
 
 @dataclass(frozen=True)
