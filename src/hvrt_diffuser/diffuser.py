@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, Precision, decode_latents
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.samplers import LatentSampler, check_requested_labels, load_sampler
+from hvrt_diffuser.requests import check_requested_labels
+from hvrt_diffuser.samplers import LatentSampler, load_sampler
 from hvrt_diffuser.seeding import generator
 
 __all__ = ["HVRTDiffuser", "check_fit"]

@@ -36,6 +36,7 @@ from hvrt_diffuser.samplers.rivals import (
     DiffusionEstimator,
     InterpolationEstimator,
     KernelDensityEstimator,
+    LatentVAEEstimator,
     MixtureEstimator,
     NormalisingFlowEstimator,
 )
@@ -88,6 +89,7 @@ def rival(estimator: Any, **options: Any) -> Fit:
 # Networks of a moment: what they learn where they are trained stands in test_rivals.py.
 DIFFUSION = {"width": 32, "blocks": 1, "training_steps": 20, "batch_size": 64}
 DIFFUSION |= {"precision": "float32"}
+VAE = {"width": 32, "training_steps": 20, "batch_size": 64}
 AUTOREGRESSIVE = {"transforms": 2, "width": 16, "training_steps": 20, "batch_size": 64}
 HVRT: dict[str, Fit] = {
     "epanechnikov": hvrt(strategy="epanechnikov"),
@@ -119,10 +121,19 @@ FITS: dict[str, Fit] = {
         NormalisingFlowEstimator, architecture="masked_autoregressive", **AUTOREGRESSIVE
     ),
     "neural spline flow": rival(NormalisingFlowEstimator, **AUTOREGRESSIVE),
+    "latent VAE": rival(LatentVAEEstimator, **VAE),
+    "VampPrior": rival(LatentVAEEstimator, prior="vamp", pseudoinputs=3, **VAE),
     "EDM": rival(DiffusionEstimator, solver_steps=6, **DIFFUSION),
     "DDPM": rival(DiffusionEstimator, recipe="ddpm", solver_steps=30, **DIFFUSION),
 }
-UNTRAINED = ("masked autoregressive flow", "neural spline flow", "EDM", "DDPM")
+UNTRAINED = (
+    "masked autoregressive flow",
+    "neural spline flow",
+    "latent VAE",
+    "VampPrior",
+    "EDM",
+    "DDPM",
+)
 NETWORKS = (*(name for name in FITS if name.startswith("flow")), *UNTRAINED)
 MIXTURES = ("mixture", "mixture of each class")
 RANDOM = (

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.samplers.rivals import (
     DiffusionEstimator,
     InterpolationEstimator,
     KernelDensityEstimator,
-    LatentDiffusion,
+    LatentVAE,
+    LatentVAEEstimator,
     MixtureEstimator,
     NormalisingFlowEstimator,
 )
@@ -165,7 +171,7 @@ def test_a_solver_with_the_exact_prediction_draws_the_exact_distribution(
     ).fit(correlated(100))
     exact: Any = Exact(recipe, deviation)
     scale = fitted.scale
-    sampler = LatentDiffusion(fitted.source, exact, scale, recipe, steps, {})
+    sampler = replace(fitted, network=exact)
     draws, _ = sampler.sample(20_000, generator=source())
     x = scale.enter(draws)
     assert x.mean().item() == pytest.approx(0, abs=0.02)
@@ -193,8 +199,17 @@ def test_a_solver_with_the_exact_prediction_draws_the_exact_distribution(
             architecture="masked_autoregressive", transforms=2, width=32, training_steps=500
         ),
         NormalisingFlowEstimator(transforms=2, width=32, training_steps=500),
+        LatentVAEEstimator(width=64, training_steps=1500, batch_size=256, learning_rate=5e-3),
+        LatentVAEEstimator(
+            prior="vamp",
+            pseudoinputs=5,
+            width=64,
+            training_steps=1500,
+            batch_size=256,
+            learning_rate=5e-3,
+        ),
     ],
-    ids=["EDM", "DDPM", "masked autoregressive", "neural spline"],
+    ids=["EDM", "DDPM", "masked autoregressive", "neural spline", "VAE", "VampPrior"],
 )
 def test_a_trained_network_learns_the_distribution_of_each_class(estimator: Any) -> None:
     latents = torch.cat([correlated(1000), -correlated(1000, seed=1)])
@@ -205,6 +220,67 @@ def test_a_trained_network_learns_the_distribution_of_each_class(estimator: Any)
         assert torch.allclose(draws.mean(0), sign * torch.tensor([10.0, -2.0]), atol=0.4)
         assert torch.allclose(draws.std(0), torch.tensor([3.0, 1.0]), rtol=0.15)
         assert torch.corrcoef(draws.T)[0, 1].item() == pytest.approx(0.8, abs=0.1)
+
+
+# ---- VAE of latents
+
+
+@pytest.fixture
+def untrained() -> LatentVAE:
+    """Of two dimensions and two classes, with three pseudoinputs of each."""
+    latents = torch.randn(200, 2, generator=source())
+    return LatentVAEEstimator(
+        prior="vamp", pseudoinputs=3, width=16, training_steps=1, batch_size=8
+    ).fit(latents, torch.arange(2).repeat_interleave(100))
+
+
+def test_a_vamp_prior_is_the_mean_of_the_posteriors_at_its_pseudoinputs(
+    untrained: LatentVAE,
+) -> None:
+    """Tomczak & Welling 2018, Equation 9, by torch.distributions."""
+    u, labels = torch.randn(50, 2, generator=source()), torch.arange(50) % 2
+    found = untrained.network.log_prior(u, labels)
+    for label in range(2):
+        pseudoinputs = untrained.network.pseudoinputs[label]
+        mean, log_deviation = untrained.network.posterior(pseudoinputs, torch.full((3,), label))
+        mixture = MixtureSameFamily(
+            Categorical(torch.ones(3)), Independent(Normal(mean, log_deviation.exp()), 1)
+        )
+        own = labels == label
+        assert torch.allclose(found[own], mixture.log_prob(u[own]), atol=1e-5)
+
+
+def test_the_bound_is_the_likelihood_where_the_latents_of_latents_say_nothing(
+    untrained: LatentVAE,
+) -> None:
+    """Of N(0, I) for any row, and a decoder that always gives 0 with deviation 2."""
+    network = copy.deepcopy(untrained.network)
+    for perceptron in (network.encoder, network.decoder):
+        for parameter in perceptron.last.parameters():
+            parameter.zero_()
+    network.log_deviation.fill_(math.log(2))
+    x, labels = torch.randn(300, 2, generator=source()), torch.arange(300) % 2
+    expected = -Normal(0, 2).log_prob(x).sum(dim=1).mean()
+    assert network.loss(x, labels, source()).item() == pytest.approx(expected.item(), abs=1e-4)
+    network.pseudoinputs = torch.nn.Parameter(torch.zeros(2, 0, 2))  # and so with N(0, I) itself
+    assert network.loss(x, labels, source()).item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_draws_of_a_vamp_prior_come_from_all_pseudoinputs_alike(untrained: LatentVAE) -> None:
+    network = copy.deepcopy(untrained.network)
+    network.pseudoinputs.copy_(torch.tensor([[[-9.0, 0], [0, 0], [9, 0]]]).expand(2, 3, 2))
+    network.log_deviation.fill_(-20)
+    identity = SimpleNamespace(
+        pseudoinputs=network.pseudoinputs,
+        posterior=lambda x, labels: (x, torch.full_like(x, -1.0)),
+        decoder=lambda u, labels: u,
+        log_deviation=network.log_deviation,
+    )
+    sampler = replace(untrained, network=identity)
+    drawn = sampler.scale.enter(sampler.sample(30_000, generator=source())[0])
+    share = torch.bincount((drawn[:, 0] / 9).round().long() + 1, minlength=3) / 30_000
+    assert torch.allclose(share, torch.full((3,), 1 / 3), atol=0.01)
+    assert drawn[:, 1].std().item() == pytest.approx(math.exp(-1), abs=0.01)
 
 
 def test_without_zuko_a_normalising_flow_says_what_to_install(

@@ -11,7 +11,6 @@ from hvrt_diffuser.samplers.protocol import (
     Draws,
     LatentSampler,
     SamplerEstimator,
-    check_requested_labels,
 )
 from hvrt_diffuser.samplers.smoothing import k_means_leaves, preserve_variance, smooth
 from hvrt_diffuser.samplers.storage import load_sampler
@@ -31,7 +30,6 @@ __all__ = [
     "SamplerEstimator",
     "SmoothedBootstrap",
     "StandardNormal",
-    "check_requested_labels",
     "fit_augmented",
     "fit_posterior",
     "k_means_leaves",

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
 from hvrt_diffuser.samplers.protocol import (
     Draws,
-    check_generator,
     check_latents,
-    check_requested_labels,
 )
 from hvrt_diffuser.samplers.randomness import (
     choose_below,

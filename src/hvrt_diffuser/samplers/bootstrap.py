@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.files import tensors_below, write_tensors
+from hvrt_diffuser.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.allocation import Allocation, allocate
 from hvrt_diffuser.samplers.kernels import KERNELS, Kernel, ProductKernel
 from hvrt_diffuser.samplers.leaves import Leaves
-from hvrt_diffuser.samplers.protocol import Draws, check_generator, check_requested_labels
+from hvrt_diffuser.samplers.protocol import Draws
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
 from hvrt_diffuser.samplers.trees import Forest
 

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.optimisation import Losses, Precision, optimise
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.samplers.flow import LatentFlow, carry, flow_source
-from hvrt_diffuser.samplers.optimisation import Losses, Precision, optimise
 from hvrt_diffuser.samplers.protocol import (
     LatentSampler,
     SamplerEstimator,

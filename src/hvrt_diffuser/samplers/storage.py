@@ -16,6 +16,7 @@ from hvrt_diffuser.samplers.rivals import (
     LatentInterpolation,
     LatentMixture,
     LatentNormalisingFlow,
+    LatentVAE,
 )
 
 __all__ = ["load_sampler"]
@@ -30,6 +31,7 @@ FORMS: dict[str, Any] = {
         LatentInterpolation,
         LatentNormalisingFlow,
         LatentDiffusion,
+        LatentVAE,
     )
 }
 

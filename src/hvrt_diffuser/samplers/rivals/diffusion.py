@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from hvrt_diffuser.files import tensors_below, write_tensors
-from hvrt_diffuser.samplers.baselines import StandardNormal
-from hvrt_diffuser.samplers.bootstrap import KIND
-from hvrt_diffuser.samplers.optimisation import Precision, optimise
-from hvrt_diffuser.samplers.protocol import Draws, by_class
-from hvrt_diffuser.samplers.rows import Scale, in_chunks
+from hvrt_diffuser.optimisation import Precision, optimise
+from hvrt_diffuser.samplers.protocol import by_class
+from hvrt_diffuser.samplers.rivals.carried_noise import CarriedNoise
+from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.seeding import derive_seed, generator
 
@@ -30,116 +25,33 @@ SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7
 P_MEAN, P_STD = -1.2 + math.log(2), 1.2
 # Ho et al. 2020, Section 4.
 TIMES, BETA_FIRST, BETA_LAST = 1000, 1e-4, 0.02
+NETWORK_SIZE = ("latent_dim", "n_classes", "width", "blocks")
 
 
-@dataclass(frozen=True)
-class LatentDiffusion:
+class LatentDiffusion(CarriedNoise):
     """Draws noise, and removes it in steps.
 
-    Attributes:
-        source: the noise of all steps of a draw, and the classes.
-        network: predicts as its recipe has it.
-        scale: its units.
-        recipe: ``edm``, Heun's method on the probability flow (Karras et al. 2022,
-            arXiv 2206.00364, Algorithm 1); ``ddpm``, ancestral sampling (Ho et al. 2020,
-            arXiv 2006.11239, Algorithm 2) on evenly spaced times.
-        steps: of it.
-        origin: what it was fitted by and on, kept in the file's header.
+    ``recipe`` in its size is ``edm``, Heun's method on the probability flow (Karras et al. 2022,
+    arXiv 2206.00364, Algorithm 1), or ``ddpm``, ancestral sampling (Ho et al. 2020,
+    arXiv 2006.11239, Algorithm 2) on evenly spaced times.
     """
-
-    source: StandardNormal
-    network: VelocityField
-    scale: Scale
-    recipe: Recipe
-    steps: int
-    origin: dict[str, Any]
 
     form: ClassVar[str] = "latent diffusion"
 
-    @property
-    def latent_dim(self) -> int:
-        """Dimensions of a latent."""
-        return len(self.scale.mean)
+    @staticmethod
+    def new_network(size: Mapping[str, Any]) -> VelocityField:
+        """See :meth:`CarriedNoise.new_network`."""
+        return VelocityField(**{name: size[name] for name in NETWORK_SIZE})
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return self.source.n_classes
+    def noise_dim(self) -> int:
+        """See :attr:`CarriedNoise.noise_dim`; ancestral sampling adds noise in each step."""
+        return self.latent_dim * (1 if self.size["recipe"] == "edm" else self.size["steps"])
 
-    @property
-    def counts(self) -> Tensor:
-        """int64 (k,), the number of latents of each class that it was fitted on."""
-        return self.source.counts
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.source.device
-
-    @property
-    def evaluations(self) -> int:
-        """Of the network, for a draw."""
-        return 2 * self.steps - 1 if self.recipe == "edm" else self.steps
-
-    def sample(
-        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
-        latents, labels, _ = self.draw(n, labels, generator=generator)
-        return latents, labels
-
-    @torch.no_grad()
-    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`; no draw starts from a latent."""
-        noise, labels, _ = self.source.draw(n, labels, generator=generator)
-        denoise = _heun if self.recipe == "edm" else _ancestral
-
-        def arrive(noise: Tensor, labels: Tensor) -> Tensor:
-            return self.scale.leave(denoise(self.network, noise, labels, self.steps))
-
-        return Draws(in_chunks(arrive, noise, labels), labels, None)
-
-    def to(self, device: torch.device | str) -> LatentDiffusion:
-        """The same sampler with its network on another device."""
-        return replace(
-            self,
-            source=self.source.to(device),
-            network=copy.deepcopy(self.network).to(device),
-            scale=self.scale.to(device),
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
-        write_tensors(path, *self.packed())
-
-    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and a header."""
-        weights = self.network.state_dict()
-        tensors = {f"network.{name}": tensor for name, tensor in weights.items()}
-        tensors |= {"mean": self.scale.mean, "deviation": self.scale.deviation}
-        tensors |= {"counts": self.counts}
-        header = {
-            "kind": KIND,
-            "form": self.form,
-            "size": self.network.size,
-            "recipe": self.recipe,
-            "steps": self.steps,
-            "origin": self.origin,
-        }
-        return tensors, header
-
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentDiffusion:
-        """The opposite of :meth:`packed`."""
-        recipe, steps, mean = header["recipe"], header["steps"], tensors["mean"]
-        return cls(
-            _noise(recipe, len(mean), steps, tensors["counts"]),
-            VelocityField.build(tensors_below(tensors, "network."), header["size"]),
-            Scale(mean, tensors["deviation"]),
-            recipe,
-            steps,
-            header["origin"],
-        )
+    def carry(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """See :meth:`CarriedNoise.carry`."""
+        denoise = _heun if self.size["recipe"] == "edm" else _ancestral
+        return denoise(self.network, noise, labels, self.size["steps"])
 
 
 class DiffusionEstimator(BaseModel):
@@ -176,9 +88,17 @@ class DiffusionEstimator(BaseModel):
         z, labels, counts = by_class(latents, labels)
         scale = Scale.of(z)
         x = scale.enter(z)
+        size = {
+            "latent_dim": x.shape[1],
+            "n_classes": len(counts),
+            "width": self.width,
+            "blocks": self.blocks,
+            "recipe": self.recipe,
+            "steps": self.solver_steps,
+        }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "diffusion", "weights"))
-            network = VelocityField(x.shape[1], len(counts), self.width, self.blocks).to(x.device)
+            network = LatentDiffusion.new_network(size).to(x.device)
         corrupted_loss = _edm_loss if self.recipe == "edm" else _ddpm_loss
 
         def losses(model: VelocityField, source: torch.Generator) -> Tensor:
@@ -195,13 +115,7 @@ class DiffusionEstimator(BaseModel):
             precision=self.precision,
         )
         origin = {"sampler": "latent diffusion", **self.model_dump(), "seed": seed}
-        source = _noise(self.recipe, x.shape[1], self.solver_steps, counts)
-        return LatentDiffusion(source, network, scale, self.recipe, self.solver_steps, origin)
-
-
-def _noise(recipe: Recipe, d: int, steps: int, counts: Tensor) -> StandardNormal:
-    """All noise of a draw at once, so that a draw does not depend on those beside it."""
-    return StandardNormal(d if recipe == "edm" else d * steps, counts)
+        return LatentDiffusion(counts, network, size, scale, origin)
 
 
 # ---- EDM

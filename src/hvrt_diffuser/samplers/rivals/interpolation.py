@@ -15,12 +15,11 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.bootstrap import KIND, NOTICE
 from hvrt_diffuser.samplers.protocol import (
     Draws,
     by_class,
-    check_generator,
-    check_requested_labels,
 )
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
 

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import write_tensors
+from hvrt_diffuser.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.bootstrap import KIND
 from hvrt_diffuser.samplers.kernels import CovarianceKernel
 from hvrt_diffuser.samplers.protocol import (
     Draws,
     by_class,
-    check_generator,
-    check_requested_labels,
 )
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
 from hvrt_diffuser.samplers.rows import Scale
