@@ -31,3 +31,13 @@ def test_the_initial_weights_are_forgotten_in_a_short_training() -> None:
 def test_after_many_steps_the_decay_is_the_longest() -> None:
     long = averaged([0.0] * 400 + [1.0] * 10, 0.9)
     assert long == pytest.approx(1 - 0.9**10)
+
+
+def test_a_count_is_taken_as_it_is() -> None:
+    norm = nn.BatchNorm1d(2)
+    average = AveragedModel(norm, multi_avg_fn=running_average(0.9), use_buffers=True)
+    for _ in range(5):
+        norm(torch.randn(4, 2))
+        average.update_parameters(norm)
+    assert average.module.num_batches_tracked.item() == 5
+    assert (average.module.running_var > 0).all()

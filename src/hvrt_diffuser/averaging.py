@@ -23,6 +23,9 @@ def running_average(longest: float) -> Callable[[Tensors, Tensors, Tensor | int]
     """
 
     def update(averaged: Tensors, current: Tensors, n_averaged: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():  # what is counted has no average
+            torch._foreach_copy_(averaged, current)
+            return
         seen = int(n_averaged)
         decay = min(longest, (1 + seen) / (10 + seen))
         torch._foreach_lerp_(averaged, current, 1 - decay)

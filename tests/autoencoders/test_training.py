@@ -37,6 +37,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vae": {"beta": 1.0},
     "no validation": {"validation_fraction": 0.0, "patience": 3},
     "gaussian": {"likelihood": "gaussian"},
+    "small decoder weights": {"regulariser": {"kind": "decoder_weights", "weight": 1e-3}},
+    "smooth decoder": {
+        "regulariser": {"kind": "decoder_gradient", "weight": 0.1, "latent_weight": 0.01}
+    },
+    "bounded spectrum": {
+        "regulariser": {"kind": "decoder_spectrum", "latent_weight": 0.01},
+        "ema_decay": 0.8,
+        "patience": 2,
+    },
+    "discrepancy": {"regulariser": {"kind": "mmd", "weight": 10.0}},
     "all": {"schedule": "cosine", "ema_decay": 0.8, "patience": 2, "beta": 0.5},
 }
 
@@ -94,6 +104,20 @@ def test_the_history_adds_up(images: Tensor, make_options: Make) -> None:
         total = row["train_nll"] + 0.5 * row["train_kl"]
         assert row["train_loss"] == pytest.approx(total, rel=1e-5)
         assert row["train_kl"] > 0
+
+
+def test_a_penalty_is_part_of_the_loss(images: Tensor, make_options: Make) -> None:
+    options = make_options(**VARIANTS["smooth decoder"])
+    _, history = train_autoencoder(images, options, seed=0, device=CPU)
+    for row in history:
+        total = row["train_nll"] + row["train_penalty"]
+        assert row["train_loss"] == pytest.approx(total, rel=1e-5)
+        assert row["train_penalty"] > 0
+
+
+def test_posteriors_and_a_regulariser_exclude_each_other(make_options: Make) -> None:
+    with pytest.raises(ValidationError, match=r"beta is 1 and a regulariser \(mmd\) is given"):
+        make_options(beta=1.0, regulariser={"kind": "mmd", "weight": 1.0})
 
 
 def test_the_learning_rate_falls_to_nothing(images: Tensor, make_options: Make) -> None:

@@ -1,6 +1,7 @@
 """Small convolutional autoencoders: networks, objectives, training."""
 
 from hvrt_diffuser.autoencoders.network import Architecture, Autoencoder
+from hvrt_diffuser.autoencoders.regularisers import Regulariser
 from hvrt_diffuser.autoencoders.training import TrainingOptions, train_autoencoder
 from hvrt_diffuser.autoencoders.transform import (
     Precision,
@@ -14,6 +15,7 @@ __all__ = [
     "Architecture",
     "Autoencoder",
     "Precision",
+    "Regulariser",
     "TrainingOptions",
     "decode_latents",
     "encode_augmented",

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
+from typing_extensions import Self
 
 from hvrt_diffuser.autoencoders.network import Architecture, Autoencoder
 from hvrt_diffuser.autoencoders.objective import (
@@ -19,6 +20,8 @@ from hvrt_diffuser.autoencoders.objective import (
     negative_log_likelihood,
     reparameterise,
 )
+from hvrt_diffuser.autoencoders.regularisers import Regulariser, constrain, release
+from hvrt_diffuser.averaging import running_average
 from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import tensors_below
@@ -44,6 +47,9 @@ class TrainingOptions(BaseModel):
     beta: float = Field(
         ge=0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
     )
+    regulariser: Regulariser | None = Field(
+        None, description="of a plain autoencoder's latents and decoder; null is none"
+    )
     likelihood: Literal["auto", "bernoulli", "gaussian"] = Field(
         description="of a pixel; auto is bernoulli for grey images and gaussian for colour"
     )
@@ -55,7 +61,8 @@ class TrainingOptions(BaseModel):
     ema_decay: float | None = Field(
         ge=0,
         lt=1,
-        description="per step, of the averaged weights that are kept; null is no average",
+        description="per step, at the end, of the averaged weights that are kept; null is no "
+        "average",
     )
     validation_fraction: float = Field(
         ge=0, lt=1, description="share of the training images held out to watch the loss"
@@ -66,6 +73,15 @@ class TrainingOptions(BaseModel):
         "stops, and keeps the last weights rather than the best",
     )
     precision: Literal["float32", "bfloat16"] = Field(description="of the convolutions")
+
+    @model_validator(mode="after")
+    def _one_kind_of_regularisation(self) -> Self:
+        if self.beta > 0 and self.regulariser is not None:
+            raise ValueError(
+                f"beta is {self.beta:g} and a regulariser ({self.regulariser.kind}) is given, "
+                "expected one of them: set beta to 0 or regulariser to null"
+            )
+        return self
 
 
 def train_autoencoder(
@@ -92,8 +108,9 @@ def train_autoencoder(
 
     Returns:
         The network in evaluation mode on the CPU, and a row per epoch: ``epoch``, ``train_loss``,
-        ``train_nll``, ``train_kl``, ``validation_loss`` (nats per image; absent without a
-        validation split) and ``learning_rate``, the last one used.
+        ``train_nll``, ``train_kl``, ``train_penalty`` (of a regulariser alone),
+        ``validation_loss`` (without a penalty; absent without a validation split), all in nats per
+        image, and ``learning_rate``, the last one used.
 
     Raises:
         InputError: too few images, a checkpoint of another setting, or a network to start from
@@ -179,10 +196,13 @@ class _Training:
                     f"{self.architecture}: take its options and images of its shape"
                 )
             self.model.load_state_dict(start.state_dict())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "autoencoder", "regulariser"))
+            constrain(self.model, options.regulariser)
         self.average = (
             AveragedModel(
                 self.model,
-                multi_avg_fn=get_ema_multi_avg_fn(options.ema_decay),
+                multi_avg_fn=running_average(options.ema_decay),
                 use_buffers=True,
             )
             if options.ema_decay is not None
@@ -227,7 +247,7 @@ class _Training:
         self.model.train()
         batch_size = self.options.batch_size
         order = torch.randperm(len(self.train_images), generator=self.order).to(self.device)
-        sums = torch.zeros(3, device=self.device)
+        sums = torch.zeros(4, device=self.device)
         rate = 0.0
         for i in range(self.steps_per_epoch):
             x = self.train_images[order[i * batch_size : (i + 1) * batch_size]].float() / 255
@@ -240,7 +260,7 @@ class _Training:
             if self.average is not None:
                 self.average.update_parameters(self.model)
             sums += torch.stack([loss.detach() for loss in losses])
-        loss, nll, kl = (sums / self.steps_per_epoch).tolist()
+        loss, nll, kl, penalty = (sums / self.steps_per_epoch).tolist()
         if not torch.isfinite(sums).all():
             raise FloatingPointError(
                 f"the loss became {loss} in epoch {len(self.history) + 1}: lower "
@@ -253,6 +273,8 @@ class _Training:
             "train_kl": kl,
             "learning_rate": rate,
         }
+        if self.options.regulariser is not None:
+            row["train_penalty"] = penalty
         if len(self.validation_images):
             row["validation_loss"] = self._validation_loss()
         self.history.append(row)
@@ -260,19 +282,22 @@ class _Training:
             self.best = {k: v.clone() for k, v in self.current.state_dict().items()}
         return row
 
-    def _losses(self, model: Autoencoder, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss, reconstruction term and KL term in nats per image."""
+    def _losses(self, model: Autoencoder, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Loss, reconstruction term, KL term and, in training, penalty in nats per image."""
         bfloat16 = self.options.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             mean, log_variance = model.encode(x)
             z, kl = mean, mean.new_zeros((), dtype=torch.float32)
+            penalty = kl
             if log_variance is not None:
                 mean, log_variance = mean.float(), log_variance.float()
                 kl = kl_to_standard_normal(mean, log_variance)
                 z = reparameterise(mean, log_variance, self.noise) if model.training else mean
             logits = model.decode(z)
         nll = negative_log_likelihood(logits, x, self.likelihood)
-        return nll + self.options.beta * kl, nll, kl
+        if self.options.regulariser is not None and model.training:
+            penalty = self.options.regulariser.penalty(model, z, logits, self.noise)
+        return nll + self.options.beta * kl + penalty, nll, kl, penalty
 
     @torch.inference_mode()
     def _validation_loss(self) -> float:
@@ -288,7 +313,9 @@ class _Training:
         model = self.current
         if self.best:
             model.load_state_dict(self.best)
-        return model.cpu().eval()
+        model = model.cpu().eval()
+        release(model)
+        return model
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and the rest as JSON, from which :meth:`load_state` goes on."""

@@ -23,10 +23,14 @@ def train(
     device: str,
     checkpoint: Checkpoint,
 ) -> tuple[Autoencoder, pd.DataFrame]:
-    """Train an autoencoder; ``beta`` takes the place of the options' own."""
+    """Train an autoencoder; ``beta`` takes the place of the options' own.
+
+    Above 0 its KL term also takes the place of a regulariser.
+    """
+    regulariser = None if beta else options.regulariser
     model, history = train_autoencoder(
         images_train.images,
-        options.model_copy(update={"beta": beta}),
+        options.model_copy(update={"beta": beta, "regulariser": regulariser}),
         seed=seed,
         device=resolve_device(options.device or device),
         checkpoint=checkpoint,
@@ -35,7 +39,7 @@ def train(
 
 
 def plot_training_curves(history: pd.DataFrame) -> Figure:
-    """Loss by epoch, with the KL term where there is one."""
+    """Loss by epoch, with the KL term or the penalty where there is one."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     labels = {
@@ -43,10 +47,13 @@ def plot_training_curves(history: pd.DataFrame) -> Figure:
         "validation_loss": "validation loss",
         "train_nll": "reconstruction",
         "train_kl": "KL term, unweighted",
+        "train_penalty": "penalty",
     }
     shown = ["train_loss", "validation_loss"]
     if history["train_kl"].any():
         shown += ["train_nll", "train_kl"]
+    if "train_penalty" in history:
+        shown += ["train_nll", "train_penalty"]
     for column in shown:
         if column in history:
             axes.plot(history["epoch"], history[column], marker=".", label=labels[column])
