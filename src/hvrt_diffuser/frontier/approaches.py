@@ -182,7 +182,7 @@ APPROACHES: dict[str, Approach] = {
         "the same flow, distilled to one evaluation", WAY, partial(_flow_map, False)
     ),
     "flow_map_augmented": Approach(
-        "the same map, half of whose starts are latents of augmented images",
+        "the same map, three of four starts of which are latents of augmented images",
         WAY,
         partial(_flow_map, True),
     ),

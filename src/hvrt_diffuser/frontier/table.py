@@ -22,7 +22,7 @@ from hvrt_diffuser.progress import progress
 from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, LatentFlow
 from hvrt_diffuser.seeding import derive_seed
 
-__all__ = ["FLOORS", "measure_frontier", "summarise"]
+__all__ = ["FLOORS", "VERSIONS", "measure_frontier", "summarise"]
 
 FLOORS = ("real_floor", "reconstruction_floor", "copy_floor")
 MEASURED = (
@@ -36,7 +36,7 @@ MEASURED = (
     "tstr",
     "seconds",
 )
-VERSIONS = 1  # of each image, among what a flow starts from
+VERSIONS = 3  # changed, of each image, beside itself: what an augmented flow starts from
 
 Entry = dict[str, Any]
 

@@ -1,67 +1,44 @@
-"""What a sampler is measured against, prepared once: features, distances and images that stay."""
+"""What a sampler is measured against, prepared once: what images are, and latents beside them."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
-from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, classify
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
+from hvrt_diffuser.frontier.image_yardstick import ImagePoint, ImageYardstick, distance
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.judge import Extractor, Task, classifier_features, pixels, train_and_test
-from hvrt_diffuser.judge.rows import Row, decoded
-from hvrt_diffuser.metrics import (
-    KernelDistance,
-    Manifold,
-    attribution,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    kolmogorov_smirnov,
-    manifold,
-    nearest,
-)
+from hvrt_diffuser.judge.rows import decoded
+from hvrt_diffuser.metrics import attribution, kolmogorov_smirnov
 from hvrt_diffuser.samplers import LatentSampler
 from hvrt_diffuser.seeding import generator
 
 __all__ = ["Drawn", "Point", "Yardstick"]
 
 FLOOR_SETS = 5
-KID_SUBSET = 1000
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(ImagePoint):
     """Where a sampler stands, in draws of all classes in exactly their real proportions.
 
     Attributes:
-        fd: Fréchet distance of the decoded images to the test images, in the judge's features.
-        dcr_image: distance to the closest training record, relative to that of test images, among
-            decoded images.
-        dcr_feature: the same among the judge's features of these images, which are alike for an
-            image and one that is moved or turned a little.
-        dcr_latent: the same among latents.
+        dcr_latent: distance to the closest training record, relative to that of test images, among
+            latents.
         attribution: share of draws whose nearest training latent is the one they started from;
             None for a sampler that starts from none.
-        inception_score: of the images, in the judge's classes.
         ks: Kolmogorov-Smirnov statistic of the draws and the latents of test images, averaged over
             dimensions.
         seconds: to draw and decode ``n`` images.
     """
 
-    fd: float
-    dcr_image: float
-    dcr_feature: float
     dcr_latent: float
     attribution: float | None
-    inception_score: float
     ks: float
     seconds: float
 
@@ -84,12 +61,10 @@ class Drawn:
     seconds: float
 
 
-class Yardstick:
+class Yardstick(ImageYardstick):
     """The real data that every point is measured against.
 
-    Samplers draw classes at random, and chance alone puts Fréchet distances of 10,000 digits a few
-    tenths apart. So of each class the first draws are taken, as many as its share of the training
-    images asks for, and the floors are made in the same way.
+    Distances among images are of decoded ones: a decoder's blur is not novelty.
 
     Args:
         train: training images and their latents float32 (m, d).
@@ -112,34 +87,20 @@ class Yardstick:
         compared: int,
         device: torch.device,
     ) -> None:
-        self.train, self.latents = train
-        self.test, self.held_out = test
-        self.autoencoder = autoencoder
-        self.n, self.compared, self.device = n, compared, device
-        self._judge = judge
-        self._extract: Extractor = classifier_features(judge, device)
-        self._features = self._extract(self.test.images)
-        self._quota = _proportional(torch.bincount(self.train.labels), n)
+        self.latents, self.held_out, self.autoencoder = train[1], test[1], autoencoder
+        super().__init__(
+            train[0],
+            test[0],
+            judge,
+            n=n,
+            compared=compared,
+            device=device,
+            seen=decode_latents(autoencoder, self.latents, device),
+            fresh=decode_latents(autoencoder, self.held_out, device),
+        )
         order = torch.argsort(self.train.labels, stable=True)
         self._rows = self.latents[order].numpy()
-        decoded = decode_latents(autoencoder, self.latents, device)
-        self._decoded = pixels(decoded)
-        self._seen = self._extract(decoded)
-        fresh = decode_latents(autoencoder, self.held_out, device)
-        self._usual_image = self._distance(pixels(fresh[:compared]), self._decoded)
-        self._usual_feature = self._distance(self._extract(fresh[:compared]), self._seen)
-        self._usual_latent = self._distance(self.held_out.numpy()[:compared], self._rows)
-
-    def likeness(self, images: Tensor, *, seed: int) -> tuple[KernelDistance, Manifold]:
-        """KID and the manifold measures of uint8 images (n, c, h, w) against the test images."""
-        features = self._extract(images)
-        size = min(KID_SUBSET, len(features), len(self._features))
-        distance = kernel_distance(self._features, features, subset_size=size, seed=seed)
-        return distance, manifold(self._features, features)
-
-    def frechet(self, images: Tensor) -> float:
-        """The Fréchet distance of uint8 images (n, c, h, w) to the test images."""
-        return frechet_distance(self._extract(images), self._features)
+        self._usual_latent = distance(self.held_out.numpy()[:compared], self._rows)
 
     def measure(self, sampler: LatentSampler, seed: int, *, conditional: bool = False) -> Point:
         """Draw, decode and measure; ``conditional`` asks for the classes, and else they come."""
@@ -151,16 +112,10 @@ class Yardstick:
         owned = None
         if drawn.rows is not None:
             owned = attribution(some, drawn.rows[: self.compared].numpy(), self._rows)
-        features, probabilities = classify(self._judge, drawn.images, self.device)
-        found = features.numpy()
         return Point(
-            fd=frechet_distance(found, self._features),
-            dcr_image=self._distance(pixels(drawn.images[: self.compared]), self._decoded)
-            / self._usual_image,
-            dcr_feature=self._distance(found[: self.compared], self._seen) / self._usual_feature,
-            dcr_latent=self._distance(some, self._rows) / self._usual_latent,
+            **asdict(self.place_images(drawn.images)),
+            dcr_latent=distance(some, self._rows) / self._usual_latent,
             attribution=owned,
-            inception_score=inception_score(probabilities.numpy()),
             ks=float(kolmogorov_smirnov(drawn.latents.numpy(), self.held_out.numpy()).mean()),
             seconds=drawn.seconds,
         )
@@ -168,47 +123,19 @@ class Yardstick:
     def draw(self, sampler: LatentSampler, seed: int, *, conditional: bool = False) -> Drawn:
         """Draw and decode, by the quota of each class; see :meth:`measure`."""
         source = generator(seed, "frontier", "draws", device=sampler.device)
-        wanted = None
-        if conditional:
-            order = torch.randperm(self.n, generator=generator(seed, "frontier", "labels"))
-            classes = torch.arange(len(self._quota))
-            wanted = classes.repeat_interleave(self._quota)[order].to(sampler.device)
-        start = time.perf_counter()
-        draws = sampler.draw(self.n, wanted, generator=source)
-        images = decode_latents(self.autoencoder, draws.latents, self.device)
-        seconds = time.perf_counter() - start
-        parts = [(draws, images)]
-        kept = _first_of_each(draws.labels.cpu(), self._quota)
-        while len(kept) < int(self._quota.sum()):
-            draws = sampler.draw(max(1, self.n // 10), generator=source)
-            parts.append((draws, decode_latents(self.autoencoder, draws.latents, self.device)))
-            labels = torch.cat([d.labels for d, _ in parts]).cpu()
-            kept = _first_of_each(labels, self._quota)
-        rows = None
-        if draws.rows is not None:
-            rows = torch.cat([d.rows for d, _ in parts if d.rows is not None]).cpu()[kept]
-        latents = torch.cat([d.latents for d, _ in parts]).cpu()[kept]
-        return Drawn(latents, rows, torch.cat([images for _, images in parts])[kept], seconds)
+        times = []
 
-    def utility(
-        self, rows: Mapping[str, Row], classifier: ClassifierOptions, *, seeds: int, seed: int
-    ) -> dict[str, float]:
-        """The accuracy on real test images, %, of classifiers trained on ``n`` images of each row.
+        def draw(n: int, wanted: Tensor | None) -> tuple[Tensor, ...]:
+            start = time.perf_counter()
+            draws = sampler.draw(n, wanted, generator=source)
+            images = decode_latents(self.autoencoder, draws.latents, self.device)
+            times.append(time.perf_counter() - start)
+            rows = () if draws.rows is None else (draws.rows.cpu(),)
+            return draws.labels.cpu(), draws.latents.cpu(), images, *rows
 
-        Args:
-            rows: by name.
-            classifier: the same for every row.
-            seeds: classifiers of a row, whose accuracies are averaged.
-            seed: of all of them.
-        """
-        tasks = [Task(name, self.n, partial(lambda row: row, row)) for name, row in rows.items()]
-        predictions = train_and_test(
-            tasks, self.test, classifier, seeds=seeds, seed=seed, device=self.device, origin={}
-        )
-        right: dict[str, list[float]] = {name: [] for name in rows}
-        for (name, _, _), predicted in predictions.tested.items():
-            right[name].append(100 * (predicted == predictions.labels).double().mean().item())
-        return {name: statistics.fmean(values) for name, values in right.items()}
+        wanted = self.proportional_labels(seed).to(sampler.device) if conditional else None
+        latents, images, *rows = self.collect(draw, wanted)
+        return Drawn(latents, rows[0] if rows else None, images, times[0])
 
     def score(
         self,
@@ -247,7 +174,7 @@ class Yardstick:
         real, copied = [], []
         for _ in range(FLOOR_SETS):
             order = torch.randperm(len(self.train), generator=source)
-            some = order[_first_of_each(self.train.labels[order], self._quota)]
+            some = order[self.first_of_each(self.train.labels[order])]
             real.append(self.frechet(self.train.images[some]))
             latents = self.latents[some]
             copied.append(self.frechet(decode_latents(self.autoencoder, latents, self.device)))
@@ -257,22 +184,3 @@ class Yardstick:
             "reconstruction_floor": self.frechet(reconstructed),
             "copy_floor": statistics.fmean(copied),
         }
-
-    @staticmethod
-    def _distance(queries: np.ndarray, reference: np.ndarray) -> float:
-        return float(np.median(nearest(queries, reference)[1]))
-
-
-def _proportional(counts: Tensor, n: int) -> Tensor:
-    """Whole numbers that sum to n and stand as ``counts`` do, by largest remainders; int64 (k,)."""
-    exact = counts.double() * n / counts.sum()
-    whole = exact.floor().long()
-    largest = (exact - whole).argsort(descending=True, stable=True)[: n - int(whole.sum())]
-    whole[largest] += 1
-    return whole
-
-
-def _first_of_each(labels: Tensor, quota: Tensor) -> Tensor:
-    """The places of the first labels of each class, up to its quota, in their order."""
-    places = [(labels == c).nonzero()[:m, 0] for c, m in enumerate(quota.tolist())]
-    return torch.cat(places).sort().values

@@ -6,6 +6,7 @@ from hvrt_diffuser.sweeps.search import OBJECTIVES, Search
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 from hvrt_diffuser.sweeps.study import Measured, Sweep
 from hvrt_diffuser.sweeps.table import importances, plot_sweep, spread, summarise_points
+from hvrt_diffuser.sweeps.yardsticks import Prepared, Yardsticks
 
 __all__ = [
     "OBJECTIVES",
@@ -16,9 +17,11 @@ __all__ = [
     "Grid",
     "Measured",
     "Point",
+    "Prepared",
     "Search",
     "Sweep",
     "Value",
+    "Yardsticks",
     "importances",
     "plot_sweep",
     "spread",

@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import torch
 from pydantic import BaseModel, ValidationError
 
-from hvrt_diffuser.autoencoders import TrainingOptions, encode_images
+from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.frontier import Yardstick
 from hvrt_diffuser.images import LabelledImages, fingerprint
 from hvrt_diffuser.samplers import HVRTEstimator
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
 from hvrt_diffuser.sweeps.store import AutoencoderStore
+from hvrt_diffuser.sweeps.yardsticks import Yardsticks
 
 __all__ = ["Bench", "Blocks"]
 
@@ -117,22 +117,24 @@ class Bench:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.train, self.test, self.judge, self.store = train, test, judge, store
+        self.yardsticks = Yardsticks(
+            train, test, judge, store, n=n, compared=compared, device=device
+        )
         self.blocks, self.classifier, self.classifiers = blocks, classifier, classifiers
-        self.n, self.compared, self.seed, self.device = n, compared, seed, device
-        self._latest: tuple[TrainingOptions, int] | None = None
+        self.seed = seed
 
     @property
     def setting(self) -> dict[str, Any]:
         """What all points share, as JSON."""
+        of = self.yardsticks
         return {
             "ae_training": self.blocks.ae_training.model_dump(exclude={"device"}),
             "hvrt_fitting": self.blocks.hvrt_fitting.model_dump(),
             "classifier": self.classifier.model_dump(),
-            "judge": self.judge.fingerprint(),
-            "images": [fingerprint(self.train), fingerprint(self.test)],
-            "n": self.n,
-            "compared": self.compared,
+            "judge": of.judge.fingerprint(),
+            "images": [fingerprint(of.train), fingerprint(of.test)],
+            "n": of.n,
+            "compared": of.compared,
             "classifiers": self.classifiers,
             "seed": self.seed,
         }
@@ -141,31 +143,13 @@ class Bench:
         """Fidelity, novelty and utility of HVRT at a point, and what its autoencoder allows for."""
         blocks = self.blocks.at({name: value for name, value in point.items() if name != SEED})
         seed = derive_seed(self.seed, "sweep", str(point[SEED]))
-        self._load(blocks.ae_training, seed)
-        yardstick = self._yardstick
+        yardstick, floors = self.yardsticks.get(blocks.ae_training, seed)
         start = time.perf_counter()
-        sampler = blocks.hvrt_fitting.fit(yardstick.latents, self.train.labels, seed=seed)
+        sampler = blocks.hvrt_fitting.fit(yardstick.latents, yardstick.train.labels, seed=seed)
         fit_seconds = time.perf_counter() - start
         return {
             **yardstick.score(sampler, self.classifier, classifiers=self.classifiers, seed=seed),
-            **self._floors,
+            **floors,
             "leaves": float(sampler.overall.n_leaves),
             "fit_seconds": fit_seconds,
         }
-
-    def _load(self, options: TrainingOptions, seed: int) -> None:
-        """Prepare what an autoencoder is measured by; the latest is kept, since many come by it."""
-        if self._latest == (options, seed):
-            return
-        model = self.store.get(options, seed)
-        self._yardstick = Yardstick(
-            (self.train, encode_images(model, self.train.images, self.device)[0]),
-            (self.test, encode_images(model, self.test.images, self.device)[0]),
-            model,
-            self.judge,
-            n=self.n,
-            compared=self.compared,
-            device=self.device,
-        )
-        self._floors = self._yardstick.floors(seed)
-        self._latest = options, seed

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.frontier import Yardstick
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 from hvrt_diffuser.samplers import LatentSampler, StandardNormal, fit_posterior
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import Measured, plot_sweep, summarise_points
@@ -45,15 +44,13 @@ def measure_model(
     the reparameterisation, of which every draw is near a training image.
     """
     where = resolve_device(options.device or device)
-    held_out, _ = table_to_latents(latents_test)
-    yardstick = Yardstick(
-        (images_train, table_to_latents(latents_train)[0]),
-        (images_test, held_out),
+    yardstick = yardstick_of(
+        (images_train, images_test),
+        (latents_train, latents_test),
         model,
         classifier,
-        n=options.n,
-        compared=options.compared,
-        device=where,
+        options,
+        where,
     )
     samplers = {
         "hvrt": latent_sampler,
@@ -78,7 +75,7 @@ def measure_model(
     return {
         "beta": beta,
         "latent_dim": model.architecture.latent_dim,
-        "active_units": int((held_out.var(dim=0) > ACTIVE).sum()),
+        "active_units": int((yardstick.held_out.var(dim=0) > ACTIVE).sum()),
         "floors": yardstick.floors(seed),
         "rows": summarise_points(measured),
     }

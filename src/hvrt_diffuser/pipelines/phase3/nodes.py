@@ -16,7 +16,6 @@ from hvrt_diffuser.classifiers import Classifier, classify
 from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.devices import resolve_device
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.frontier import Yardstick
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge.rows import even_labels
 from hvrt_diffuser.machine import describe_machine
@@ -24,6 +23,7 @@ from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
 from hvrt_diffuser.pipelines.phase3.parameters import WarmStartOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap
 from hvrt_diffuser.seeding import derive_seed, generator
 from hvrt_diffuser.sweeps import Measured, plot_sweep, summarise_points
@@ -110,14 +110,13 @@ def measure_generator(
     class that was asked for.
     """
     where = resolve_device(options.device or device)
-    yardstick = Yardstick(
-        (images_train, table_to_latents(latents_train)[0]),
-        (images_test, table_to_latents(latents_test)[0]),
+    yardstick = yardstick_of(
+        (images_train, images_test),
+        (latents_train, latents_test),
         autoencoder,
         classifier,
-        n=options.n,
-        compared=options.compared,
-        device=where,
+        options,
+        where,
     )
     sampler = latent_sampler.to(where)
     measured: Measured = []

@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.devices import resolve_device
 from hvrt_diffuser.frontier import (
-    Yardstick,
+    VERSIONS,
     measure_frontier,
     plot_frontier_of_samplers,
     summarise,
@@ -25,6 +24,7 @@ from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFit
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 
 __all__ = ["compare_samplers", "plot_samplers"]
 
@@ -53,20 +53,20 @@ def compare_samplers(
         "hvrt_fitting": hvrt.model_dump_json(),
         "flow": flow.model_dump_json(),
         "augmentation": encoding.augmentation.model_dump_json(),
+        "versions": VERSIONS,
         "tstr.classifier": tstr.classifier.model_dump_json(),
         "autoencoder": autoencoder.fingerprint(),
         "classifier": classifier.fingerprint(),
         "seed": seed,
     }
     kept = checkpoint.read(setting)
-    yardstick = Yardstick(
-        (images_train, table_to_latents(latents_train)[0]),
-        (images_test, table_to_latents(latents_test)[0]),
+    yardstick = yardstick_of(
+        (images_train, images_test),
+        (latents_train, latents_test),
         autoencoder,
         classifier,
-        n=options.n,
-        compared=options.compared,
-        device=resolve_device(options.device or device),
+        options,
+        resolve_device(options.device or device),
     )
 
     def keep(entries: list[dict[str, Any]]) -> None:
