@@ -1,6 +1,7 @@
 """DVP-VAE: a hierarchical VAE with a diffusion-based VampPrior (arXiv 2412.01373)."""
 
 from hvrt_diffuser.generators.dvp_vae.bounds import Bounds, bounds
+from hvrt_diffuser.generators.dvp_vae.generator import DVPVAEEstimator, DVPVAEGenerator
 from hvrt_diffuser.generators.dvp_vae.model import DVPVAE, Architecture
 from hvrt_diffuser.generators.dvp_vae.settings import REDUCED_MNIST, SETTINGS, Setting
 from hvrt_diffuser.generators.dvp_vae.training import TrainingOptions, binarise, train
@@ -11,6 +12,8 @@ __all__ = [
     "SETTINGS",
     "Architecture",
     "Bounds",
+    "DVPVAEEstimator",
+    "DVPVAEGenerator",
     "Setting",
     "TrainingOptions",
     "binarise",

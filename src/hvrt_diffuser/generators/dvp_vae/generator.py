@@ -1,0 +1,103 @@
+"""DVP-VAE as a generator like the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.generators.dvp_vae.model import DVPVAE
+from hvrt_diffuser.generators.dvp_vae.settings import SETTINGS
+from hvrt_diffuser.generators.dvp_vae.training import train
+from hvrt_diffuser.generators.protocol import requested_labels
+
+__all__ = ["DVPVAEEstimator", "DVPVAEGenerator"]
+
+AT_ONCE = 1024  # images that are drawn together
+
+
+@dataclass(frozen=True)
+class DVPVAEGenerator:
+    """Draws images without classes: all labels are 0.
+
+    Attributes:
+        network: trained.
+        n_images: that it was trained on.
+        steps: of its diffusion.
+    """
+
+    network: DVPVAE
+    n_images: int
+    steps: int
+
+    @property
+    def n_classes(self) -> int:
+        """1: it knows none."""
+        return 1
+
+    @property
+    def counts(self) -> Tensor:
+        """int64 (1,), the number of images that it was trained on."""
+        return torch.tensor([self.n_images], device=self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return next(self.network.parameters()).device
+
+    def sample(
+        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`hvrt_diffuser.generators.ImageGenerator.sample`."""
+        labels = requested_labels(n, labels, self.counts, generator)
+        sizes = [min(AT_ONCE, n - start) for start in range(0, n, AT_ONCE)]
+        images = [self.network.sample(size, self.steps, generator) for size in sizes]
+        return (torch.cat(images).clamp(0, 1) * 255).round().to(torch.uint8), labels
+
+    def save(self, path: str | Path) -> None:
+        """Write the network; :meth:`DVPVAE.load` reads it."""
+        self.network.save(path)
+
+
+class DVPVAEEstimator(BaseModel):
+    """Which setting of :data:`SETTINGS` is trained, and for how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    setting: str = Field("reduced_mnist", description="a name of SETTINGS")
+    epochs: int | None = Field(None, ge=1, description="null is as many as the setting has")
+
+    def fit(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+    ) -> DVPVAEGenerator:
+        """Train on images uint8 (n, c, h, w); labels are not looked at.
+
+        Raises:
+            InputError: an unknown setting, images that do not fit it, or a checkpoint of another
+                training.
+            FloatingPointError: the loss became infinite or NaN.
+        """
+        if self.setting not in SETTINGS:
+            raise InputError(
+                f"a setting {self.setting!r} of DVP-VAE was asked for, expected one of "
+                f"{', '.join(SETTINGS)}: choose one of them"
+            )
+        setting = SETTINGS[self.setting]
+        options = setting.training
+        if self.epochs is not None:
+            options = options.model_copy(update={"epochs": self.epochs})
+        network, _ = train(
+            images, setting.architecture, options, seed=seed, device=device, checkpoint=checkpoint
+        )
+        return DVPVAEGenerator(network.to(device), len(images), setting.steps)
