@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from matplotlib.figure import Figure
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
+from hvrt_diffuser.autoencoders import Architecture, Autoencoder, TrainingOptions
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.frontier import Yardstick
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.frontier import ImageYardstick, Yardstick
+from hvrt_diffuser.generators import PixelDiffusionEstimator, VQVAEEstimator
+from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
+from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.rivals import (
     PRIORS,
     PriorName,
+    Rival,
     Shared,
+    autoencoder_rivals,
+    autoencoder_trials,
+    chosen,
+    compare_speed,
+    generator_rivals,
     measure_rivals,
     plot_rivals,
+    prior_rivals,
+    prior_trials,
+    run_trials,
+    speed,
     summarise,
+    validation_split,
 )
+from hvrt_diffuser.rivals.likelihood import binary_images, negative_elbo
 from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, SamplerEstimator
+from hvrt_diffuser.samplers.rivals import MixtureEstimator
+from hvrt_diffuser.sweeps import AutoencoderStore, Yardsticks
+
+CPU = torch.device("cpu")
 
 CLASSIFIER = ClassifierOptions(
     width=8,
@@ -40,14 +65,14 @@ SHARED = Shared(
         trajectories=2000,
         distillation_steps=50,
     ),
-    components=3,
 )
 CHEAP = ("hvrt", "standard_normal", "gaussian_per_class", "interpolation")
 
 
 def measured(yardstick: Yardstick, **changes: Any) -> list[dict[str, Any]]:
-    arguments = {"seeds": 2, "seed": 0, **changes}
-    return measure_rivals(yardstick, CHEAP, SHARED, CLASSIFIER, **arguments)
+    unchanged: dict[str, Any] = {name: {} for name in CHEAP}
+    rivals = prior_rivals(yardstick, unchanged, SHARED, CLASSIFIER, seeds=2)
+    return measure_rivals(rivals, seed=0, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +153,248 @@ def test_a_table_that_was_cut_off_goes_on(
     went_on = measured(yardstick, done=kept[-1], keep=lambda found: again.append(len(found)))
     assert again == [4, 5, 6, 7, 8]
     assert lasting(went_on) == lasting(entries)
+
+
+def test_an_entry_of_other_options_is_not_taken_for_this_rival() -> None:
+    def rival(options: str) -> Rival:
+        return Rival("one", "a rival", {"options": options}, 1, lambda seed: {"made_by": options})
+
+    def found(options: str, done: Any) -> list[str]:
+        return [entry["made_by"] for entry in measure_rivals([rival(options)], seed=0, done=done)]
+
+    first = measure_rivals([rival("old")], seed=0)
+    assert found("old", [{**first[0], "made_by": "an earlier call"}]) == ["an earlier call"]
+    assert found("new", first) == ["new"]
+
+
+# ---- other autoencoders
+
+
+@pytest.fixture(scope="module")
+def yardsticks(yardstick: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> Yardsticks:
+    store = AutoencoderStore(tmp_path_factory.mktemp("autoencoders"), yardstick.train, CPU)
+    return Yardsticks(
+        yardstick.train,
+        yardstick.test,
+        yardstick._judge,
+        store,
+        n=1000,
+        compared=500,
+        device=CPU,
+    )
+
+
+def other_autoencoders(
+    yardsticks: Yardsticks, training: TrainingOptions, changes: Any
+) -> list[Rival]:
+    return autoencoder_rivals(
+        yardsticks,
+        training,
+        changes,
+        {"hvrt": {}, "standard_normal": {}},
+        SHARED,
+        CLASSIFIER,
+        seeds=1,
+    )
+
+
+def test_every_autoencoder_has_every_prior(
+    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions]
+) -> None:
+    training = make_options(latent_dim=8, width=8, epochs=2)
+    changes = {"vae": {"beta": 1.0}, "wae": {"regulariser": {"kind": "mmd", "weight": 50.0}}}
+    rivals = other_autoencoders(yardsticks, training, changes)
+    rows = {row["rival"]: row for row in summarise(measure_rivals(rivals, seed=0))}
+    assert set(rows) == {f"{a} + {p}" for a in changes for p in ("hvrt", "standard_normal")}
+    for name, row in rows.items():
+        assert (row["nelbo"] is not None) == name.startswith("vae")
+        assert row["copy_floor"] == rows[f"{name.split()[0]} + hvrt"]["copy_floor"]
+        # Labels that are drawn beside N(0, I) have nothing to do with it.
+        assert (row["tstr"] > 30) == name.endswith("hvrt")
+    assert len({row["copy_floor"] for row in rows.values()}) == 2, "floors are of one's own"
+    assert len(list(yardsticks.store.folder.glob("*.safetensors"))) == 2
+
+
+def test_an_autoencoder_that_cannot_be_trained_is_refused(
+    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions]
+) -> None:
+    with pytest.raises(InputError, match=r"autoencoders.odd has .*bta"):
+        other_autoencoders(yardsticks, make_options(), {"odd": {"bta": 1.0}})
+
+
+def test_the_bound_of_a_vae_is_that_of_torch(digits: LabelledImages) -> None:
+    torch.manual_seed(0)
+    model = Autoencoder(Architecture((1, 28, 28), 4, 4, 2, variational=True)).eval()
+    images = digits.images[::50]
+    x = binary_images(images)
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(x, binary_images(images))
+    with torch.no_grad():
+        mean, log_variance = model.encode(x)
+        assert log_variance is not None
+        posterior = Normal(mean, (log_variance / 2).exp())
+        divergence = kl_divergence(posterior, Normal(0.0, 1.0)).sum(1)
+        terms = []
+        for _ in range(20):
+            decoded = Bernoulli(logits=model.decode(posterior.sample()))
+            terms.append(divergence - decoded.log_prob(x).flatten(1).sum(1))
+        expected = torch.stack(terms).mean().item()
+    found = negative_elbo(model, images, seed=0, device=CPU)
+    assert found == pytest.approx(expected, rel=0.01)
+    assert negative_elbo(model, images.expand(-1, 3, -1, -1), seed=0, device=CPU) is None
+
+
+# ---- tuning
+
+
+COMPONENTS = ({"components": 40}, {"components": 3}, {"components": 1})
+
+
+def test_the_best_candidate_on_held_out_images_is_chosen(yardstick: Yardstick) -> None:
+    candidates = {"mixture": COMPONENTS, "gaussian": ({},)}
+    trials = prior_trials(yardstick, candidates, SHARED, steps=10, seed=0)
+    assert [trial.rival for trial in trials] == ["mixture"] * 3, "one candidate needs no trial"
+    entries = run_trials(trials)
+    best = min(entries, key=lambda entry: entry["fd"])
+    assert chosen(candidates, entries) == {"mixture": best["changes"], "gaussian": {}}
+    sampler = MixtureEstimator(components=3).fit(yardstick.latents, yardstick.train.labels, seed=0)
+    assert entries[1]["fd"] == yardstick.frechet(yardstick.draw(sampler, 0).images)
+
+
+def test_networks_are_tuned_with_fewer_steps(yardstick: Yardstick) -> None:
+    candidates = {"second_stage_vae": ({"width": 8}, {"width": 16})}
+    entries = run_trials(prior_trials(yardstick, candidates, SHARED, steps=2, seed=0))
+    assert [entry["effort"] for entry in entries] == [{"steps": 2}] * 2
+
+
+def test_a_tuning_that_was_cut_off_goes_on(yardstick: Yardstick) -> None:
+    trials = prior_trials(yardstick, {"mixture": COMPONENTS}, SHARED, steps=10, seed=0)
+    kept: list[list[dict[str, Any]]] = []
+
+    def cut(found: list[dict[str, Any]]) -> None:
+        kept.append(list(found))
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(trials, keep=cut)
+    again: list[int] = []
+    went_on = run_trials(trials, done=kept[-1], keep=lambda found: again.append(len(found)))
+    assert again == [3]
+    assert went_on == run_trials(trials)
+
+
+def test_autoencoders_are_tuned_with_a_mixture(
+    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions]
+) -> None:
+    several = tuple({"regulariser": {"kind": "mmd", "weight": w}} for w in (1.0, 1e6))
+    trials = autoencoder_trials(
+        yardsticks,
+        make_options(latent_dim=8, width=8),
+        {"wae": several, "vae": ({"beta": 1.0},)},
+        SHARED,
+        epochs=2,
+        seed=0,
+    )
+    entries = run_trials(trials)
+    assert [entry["changes"] for entry in entries] == list(several)
+    # So great a weight leaves nothing to tell digits apart by.
+    assert entries[0]["fd"] < entries[1]["fd"]
+
+
+def test_held_out_images_are_not_fitted_on() -> None:
+    fitted, held_out = validation_split(100, 30, seed=0)
+    assert len(held_out) == 30
+    assert sorted([*fitted.tolist(), *held_out.tolist()]) == list(range(100))
+    with pytest.raises(InputError, match="60 of 100 training images would be held out"):
+        validation_split(100, 60, seed=0)
+
+
+@pytest.mark.parametrize("changes", [{"components": 0}, {"componnents": 3}])
+def test_a_candidate_that_cannot_be_is_refused_before_any_trial(
+    yardstick: Yardstick, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=r"benchmark.rivals.mixture has .*refused at comp"):
+        prior_trials(yardstick, {"mixture": ({}, changes)}, SHARED, steps=1, seed=0)
+
+
+# ---- whole models
+
+
+@pytest.fixture(scope="module")
+def models(yardstick: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    pytest.importorskip("diffusers")
+    few = yardstick.train[torch.arange(0, 2500, 5)]
+    small = ImageYardstick(few, yardstick.test, yardstick._judge, n=200, compared=100, device=CPU)
+    rivals = generator_rivals(
+        small,
+        {
+            "pixel_diffusion": PixelDiffusionEstimator(
+                channels=(8, 8), training_steps=3, batch_size=8, steps=2
+            ),
+            "vq_vae": VQVAEEstimator(
+                codes=16, width=8, prior_width=8, prior_layers=1, training_steps=3
+            ),
+            "dvp_vae": DVPVAEEstimator(epochs=1),
+        },
+        tmp_path_factory.mktemp("generators"),
+        CLASSIFIER,
+        seeds=1,
+    )
+    return {row["rival"]: row for row in summarise(measure_rivals(rivals, seed=0))}
+
+
+def test_whole_models_have_rows_like_the_others(
+    models: dict[str, Any], rows: dict[str, dict[str, Any]]
+) -> None:
+    assert set(models) == {"pixel_diffusion", "vq_vae", "dvp_vae"}
+    for row in models.values():
+        assert row.keys() == rows["hvrt"].keys()
+        assert row["fd"] > 0
+        assert row["parameters"] > 1000
+        assert set(row["ms_per_image"]) == {"1", "64", "1024"}
+
+
+def test_what_knows_no_classes_trains_no_classifier(models: dict[str, Any]) -> None:
+    assert models["dvp_vae"]["tstr"] is None
+    assert models["dvp_vae"]["nelbo"] > 0
+    assert models["vq_vae"]["tstr"] is not None
+    assert models["vq_vae"]["nelbo"] is None
+
+
+def test_real_images_are_fresh_and_training_images_are_copies(yardstick: Yardstick) -> None:
+    own = ImageYardstick(
+        yardstick.train, yardstick.test, yardstick._judge, n=1000, compared=500, device=CPU
+    )
+    fresh, copied = (own.place_images(each.images[:1000]) for each in (own.test, own.train))
+    assert fresh.dcr_image == fresh.dcr_feature == pytest.approx(1.0)
+    assert copied.dcr_image == copied.dcr_feature == 0
+
+
+# ---- times
+
+
+def test_times_are_per_image_and_of_all_steps(
+    yardstick: Yardstick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("diffusers")
+    sampler = SHARED.hvrt.fit(yardstick.latents, yardstick.train.labels)
+    monkeypatch.setattr(speed, "ROUNDS", 2)
+    assert "ddpm" not in compare_speed(yardstick, sampler, None)
+    monkeypatch.setattr(speed, "DDPM_STEPS", 4)
+    estimator = PixelDiffusionEstimator(channels=(8, 8), training_steps=1, batch_size=8, steps=1)
+    few = yardstick.train[torch.arange(100)]
+    diffusion = estimator.fit(few.images, few.labels, seed=0, device=CPU)
+    steps = []
+    monkeypatch.setattr(
+        diffusion.network,
+        "forward",
+        lambda x, t, **_: steps.append(int(t)) or SimpleNamespace(sample=x),
+    )
+    found = compare_speed(yardstick, sampler, diffusion)
+    assert len(steps) == found["ddpm_steps"] == 4
+    assert found["ddpm_over_hvrt"] == found["ddpm"] / found["hvrt"]
+    assert min(found["hvrt"], found["vae_reparameterisation"], found["hvrt_over_vae"]) > 0
 
 
 def test_the_picture_names_every_rival(rows: dict[str, dict[str, Any]]) -> None:

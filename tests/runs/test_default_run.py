@@ -32,7 +32,13 @@ MODELS = ("autoencoder", "low_beta_vae", "standard_vae")
 SWEEPS = ("strategy", "beta", "dimension", "ensemble", "tree")
 EXPERIMENTS = {
     "sampler_frontier": {"sampler_frontier.json", "samplers_plot.png"},
-    "benchmark": {"benchmark.json", "benchmark_plot.png"},
+    "benchmark": {
+        "benchmark.json",
+        "benchmark_plot.png",
+        "benchmark_times.json",
+        "benchmark_tuning.json",
+        "benchmark_tuning.checkpoint.safetensors",
+    },
     "phase1": {
         "phase1.json",
         "models_plot.png",
@@ -72,6 +78,9 @@ EXPERIMENTS = {
 OF_EXPERIMENTS = {
     "sampler_frontier",
     "benchmark",
+    "benchmark_times",
+    "benchmark_tuning",
+    "benchmark_models",
     "phase1_table",
     "phase3_table",
     "phase3_known_images",
@@ -254,7 +263,8 @@ class TestAlone:
         before = finished_copy.hashes()
         kedro_here(finished_copy, "run", "--env", "test", "--pipelines", name)
         added = {Path(file) for file in set(finished_copy.hashes()) - set(before)}
-        models = {path for path in added if path.parent.name == "sweep_autoencoders"}
+        folders = ("sweep_autoencoders", "benchmark_models")
+        models = {path for path in added if path.parent.name in folders}
         assert {path.name for path in added - models} == EXPERIMENTS[name]
         assert {path.suffix for path in models} <= {".safetensors", ".lock"}
 

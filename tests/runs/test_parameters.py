@@ -47,14 +47,16 @@ class TestEnvironments:
         written = yaml.safe_load((CONF / env / "parameters.yml").read_text())
 
         def compare(base: Any, found: Any, written: Any, where: str) -> None:
-            if isinstance(base, dict):
-                assert set(base) == set(found), where
-                for name in base:
-                    inner = written.get(name) if isinstance(written, dict) else None
-                    compare(base[name], found[name], inner, f"{where}.{name}")
+            if isinstance(base, dict) and isinstance(found, dict):
+                own = {} if written is unset else written
+                assert set(found) == set(base) | set(own), where
+                for name in found:
+                    inner = own.get(name, unset)
+                    compare(base.get(name), found[name], inner, f"{where}.{name}")
             else:
-                assert found == (base if written is None else written), where
+                assert found == (base if written is unset else written), where
 
+        unset = object()  # what is written may be null
         compare(base, found, written, env)
 
     def test_one_parameter_of_a_block_keeps_the_others(self, project: Any) -> None:

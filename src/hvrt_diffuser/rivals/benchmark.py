@@ -3,52 +3,199 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hvrt_diffuser.autoencoders import decode_latents
+from hvrt_diffuser.autoencoders import TrainingOptions
+from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.files import read_tensors
-from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.judge.rows import decoded
-from hvrt_diffuser.machine import memory, reset_peak
+from hvrt_diffuser.frontier import ImageYardstick, Yardstick
 from hvrt_diffuser.progress import progress
-from hvrt_diffuser.rivals.registry import PRIORS, Shared
-from hvrt_diffuser.samplers import LatentSampler
-from hvrt_diffuser.samplers.bootstrap import KIND
-from hvrt_diffuser.seeding import derive_seed, generator
+from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
+from hvrt_diffuser.rivals.likelihood import negative_elbo
+from hvrt_diffuser.rivals.measures import Entry, measure_generator, measure_sampler
+from hvrt_diffuser.rivals.registry import PRIORS, Shared, changed, estimator_of
+from hvrt_diffuser.seeding import derive_seed
+from hvrt_diffuser.sweeps import Yardsticks
 
-__all__ = ["measure_rivals", "summarise"]
+__all__ = [
+    "Rival",
+    "autoencoder_rivals",
+    "generator_rivals",
+    "measure_rivals",
+    "prior_rivals",
+    "summarise",
+]
 
-Entry = dict[str, Any]
-BATCHES = (1, 64, 1024)
-CALLS = 5  # of each batch size, of which the median counts
-KEPT = ("rival", "what", "parameters", "stored_bytes")
+NAMES = ("rival", "what", "of", "parameters", "stored_bytes")
 
 
-def measure_rivals(
+@dataclass(frozen=True)
+class Rival:
+    """Someone who is measured.
+
+    Attributes:
+        name: in the table.
+        what: it is, in a few words.
+        of: what it was made by, as JSON, beside what all rivals share: an entry of another one is
+            not taken for it.
+        seeds: repetitions.
+        measure: gives an entry for a seed.
+    """
+
+    name: str
+    what: str
+    of: Mapping[str, Any]
+    seeds: int
+    measure: Callable[[int], Entry]
+
+
+def prior_rivals(
     yardstick: Yardstick,
-    rivals: Sequence[str],
+    priors: Mapping[str, Mapping[str, Any]],
     shared: Shared,
     classifier: ClassifierOptions,
     *,
     seeds: int,
+) -> list[Rival]:
+    """Samplers of the latents of one autoencoder.
+
+    Args:
+        yardstick: of that autoencoder.
+        priors: changes of their options, by name, of :data:`PRIORS`.
+        shared: what they are built from.
+        classifier: of TSTR.
+        seeds: repetitions, each with fits, draws and a classifier of its own.
+
+    Raises:
+        InputError: options that are none of theirs.
+    """
+
+    def rival(name: str) -> Rival:
+        estimator = estimator_of(name, shared, priors[name])
+
+        def measure(seed: int) -> Entry:
+            return measure_sampler(yardstick, estimator, classifier, seed)
+
+        return Rival(name, PRIORS[name].what, {"changes": dict(priors[name])}, seeds, measure)
+
+    return [rival(name) for name in priors]
+
+
+def autoencoder_rivals(
+    yardsticks: Yardsticks,
+    training: TrainingOptions,
+    changes: Mapping[str, Mapping[str, Any]],
+    priors: Mapping[str, Mapping[str, Any]],
+    shared: Shared,
+    classifier: ClassifierOptions,
+    *,
+    seeds: int,
+) -> list[Rival]:
+    """Samplers of the latents of other autoencoders.
+
+    Args:
+        yardsticks: of the autoencoders, which a repetition trains for itself.
+        training: of the autoencoder that the priors have.
+        changes: of these options, by the name of the autoencoder.
+        priors: changes of their options, by name, of :data:`PRIORS`.
+        shared: what the priors are built from.
+        classifier: of TSTR.
+        seeds: repetitions.
+
+    Raises:
+        InputError: options that nothing can be trained by.
+    """
+
+    def rival(name: str, prior: str) -> Rival:
+        options = changed(f"autoencoders.{name}", training, changes[name])
+        estimator = estimator_of(prior, shared, priors[prior])
+
+        def measure(seed: int) -> Entry:
+            yardstick, floors = yardsticks.get(options, seed)
+            entry = measure_sampler(yardstick, estimator, classifier, seed)
+            bound = None
+            if yardstick.autoencoder.architecture.variational:
+                bound = negative_elbo(
+                    yardstick.autoencoder,
+                    yardstick.test.images,
+                    seed=seed,
+                    device=yardstick.device,
+                )
+            return {**entry, **floors, "nelbo": bound}
+
+        return Rival(
+            f"{name} + {prior}",
+            f"{PRIORS[prior].what}, on another autoencoder",
+            {
+                "ae_training": options.model_dump(mode="json", exclude={"device"}),
+                "changes": dict(priors[prior]),
+            },
+            seeds,
+            measure,
+        )
+
+    return [rival(name, prior) for name in changes for prior in priors]
+
+
+def generator_rivals(
+    yardstick: ImageYardstick,
+    estimators: Mapping[str, ImageEstimator],
+    folder: Path,
+    classifier: ClassifierOptions,
+    *,
+    seeds: int,
+) -> list[Rival]:
+    """Whole models of images.
+
+    Args:
+        yardstick: of real images.
+        estimators: by name, of :data:`GENERATORS`.
+        folder: of the states of trainings, which go on from there where they were cut off.
+        classifier: of TSTR.
+        seeds: repetitions.
+    """
+
+    def rival(name: str, estimator: ImageEstimator) -> Rival:
+        kind = GENERATORS[name]
+
+        def measure(seed: int) -> Entry:
+            entry, model = measure_generator(
+                yardstick,
+                lambda: estimator.fit(
+                    yardstick.train.images,
+                    yardstick.train.labels,
+                    seed=seed,
+                    device=yardstick.device,
+                    checkpoint=Checkpoint(folder / f"{name}_{seed}.checkpoint.safetensors"),
+                ),
+                kind.file,
+                classifier,
+                seed,
+            )
+            bound = kind.bound(model, yardstick.test.images, seed) if kind.bound else None
+            return {**entry, "nelbo": bound}
+
+        return Rival(
+            name, kind.what, {"options": estimator.model_dump(mode="json")}, seeds, measure
+        )
+
+    return [rival(name, estimator) for name, estimator in estimators.items()]
+
+
+def measure_rivals(
+    rivals: Sequence[Rival],
+    *,
     seed: int,
     done: Sequence[Entry] = (),
     keep: Callable[[list[Entry]], None] = lambda entries: None,
 ) -> list[Entry]:
-    """Fit each rival for each seed, draw from it, and measure.
+    """Measure every rival for each of its seeds.
 
     Args:
-        yardstick: what is measured against.
-        rivals: names, of :data:`PRIORS`.
-        shared: what they are built from.
-        classifier: of TSTR.
-        seeds: repetitions, each with fits, draws and a classifier of its own.
+        rivals: in the order of the table.
         seed: of everything random.
         done: entries of an earlier call that was cut off, or had other rivals or fewer seeds.
         keep: is given all entries so far, whenever a rival has been measured.
@@ -56,74 +203,23 @@ def measure_rivals(
     Returns:
         An entry for each rival and repetition.
     """
-    found = {(entry["rival"], entry["seed"]): entry for entry in done}
-    wanted = [(name, repetition) for repetition in range(seeds) for name in rivals]
-    missing = [job for job in wanted if job not in found]
-    with progress("measuring rivals", len(missing), "fits") as advance:
-        for name, repetition in missing:
-            own_seed = derive_seed(seed, "rivals", repetition)
-            entry = _measure(yardstick, name, shared, classifier, own_seed)
-            found[name, repetition] = entry | {"seed": repetition}
-            keep(list(found.values()))
-            advance(f"{name}, repetition {repetition + 1}")
-    return [found[job] for job in wanted]
-
-
-def _measure(
-    yardstick: Yardstick, name: str, shared: Shared, classifier: ClassifierOptions, seed: int
-) -> Entry:
-    prior = PRIORS[name]
-    latents = yardstick.latents.to(yardstick.device)
-    reset_peak()
-    before = memory()
-    start = time.perf_counter()
-    sampler = prior.build(shared).fit(latents, yardstick.train.labels, seed=seed)
-    fit_seconds = time.perf_counter() - start
-    drawn = yardstick.draw(sampler, seed)
-    after = memory()
-    kid, support = yardstick.likeness(drawn.images, seed=seed % 2**32)
-    rows = {name: decoded(yardstick.autoencoder, sampler, yardstick.n, yardstick.device)}
-    point = asdict(yardstick.place(drawn))
-    del point["seconds"]
-    parameters, stored = _size(sampler)
-    return {
-        "rival": name,
-        "what": prior.what,
-        **point,
-        "kid": kid.mean,
-        **support._asdict(),
-        "tstr": yardstick.utility(rows, classifier, seeds=1, seed=seed)[name],
-        "train_seconds": fit_seconds,
-        "ms_per_image": _milliseconds(yardstick, sampler),
-        "peak_mb": None if before is None or after is None else after[1] - before[0],
-        "parameters": parameters,
-        "stored_bytes": stored,
+    known = {rival.name: rival for rival in rivals}
+    found = {
+        (entry["rival"], entry["seed"]): entry
+        for entry in done
+        if entry["rival"] not in known or entry["of"] == known[entry["rival"]].of
     }
-
-
-def _milliseconds(yardstick: Yardstick, sampler: LatentSampler) -> dict[str, float]:
-    """Per image, to draw and decode a batch of each size, by its size."""
-    found = {}
-    for batch in BATCHES:
-        source = generator(0, "rivals", "speed", device=sampler.device)
-        times = []
-        for _ in range(CALLS + 1):
-            start = time.perf_counter()
-            latents, _ = sampler.sample(batch, generator=source)
-            decode_latents(yardstick.autoencoder, latents, yardstick.device)
-            times.append(time.perf_counter() - start)
-        found[str(batch)] = 1000 * statistics.median(times[1:]) / batch  # the first warms up
-    return found
-
-
-def _size(sampler: LatentSampler) -> tuple[int, int]:
-    """Numbers that are no indices, in the file of a sampler, and its bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sampler"
-        sampler.save(path)
-        stored = path.stat().st_size
-        tensors, _ = read_tensors(path, KIND)
-    return sum(t.numel() for t in tensors.values() if t.is_floating_point()), stored
+    most = max((rival.seeds for rival in rivals), default=0)
+    wanted = [(r, repetition) for repetition in range(most) for r in rivals if repetition < r.seeds]
+    missing = [(rival, k) for rival, k in wanted if (rival.name, k) not in found]
+    with progress("measuring rivals", len(missing), "fits") as advance:
+        for rival, repetition in missing:
+            entry = rival.measure(derive_seed(seed, "rivals", repetition))
+            names = {"rival": rival.name, "what": rival.what, "of": dict(rival.of)}
+            found[rival.name, repetition] = {**names, **entry, "seed": repetition}
+            keep(list(found.values()))
+            advance(f"{rival.name}, repetition {repetition + 1}")
+    return [found[rival.name, repetition] for rival, repetition in wanted]
 
 
 def summarise(entries: Sequence[Entry]) -> list[Entry]:
@@ -133,8 +229,8 @@ def summarise(entries: Sequence[Entry]) -> list[Entry]:
         groups.setdefault(entry["rival"], []).append(entry)
     rows = []
     for group in groups.values():
-        row: Entry = {name: group[0][name] for name in KEPT} | {"seeds": len(group)}
-        for measure in [name for name in group[0] if name not in (*KEPT, "seed", "ms_per_image")]:
+        row: Entry = {name: group[0][name] for name in NAMES} | {"seeds": len(group)}
+        for measure in [name for name in group[0] if name not in (*NAMES, "seed", "ms_per_image")]:
             values = [entry[measure] for entry in group]
             row[measure] = None if None in values else statistics.fmean(values)
         row["ms_per_image"] = {
@@ -143,6 +239,7 @@ def summarise(entries: Sequence[Entry]) -> list[Entry]:
         }
         for measure in ("fd", "dcr_image", "tstr"):
             values = [entry[measure] for entry in group]
-            row[f"{measure}_std"] = statistics.stdev(values) if len(values) > 1 else None
+            spread = None if None in values or len(values) < 2 else statistics.stdev(values)
+            row[f"{measure}_std"] = spread
         rows.append(row)
     return rows

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.samplers import (
     FlowEstimator,
     FlowMapEstimator,
@@ -19,11 +21,12 @@ from hvrt_diffuser.samplers.rivals import (
     DiffusionEstimator,
     InterpolationEstimator,
     KernelDensityEstimator,
+    LatentVAEEstimator,
     MixtureEstimator,
     NormalisingFlowEstimator,
 )
 
-__all__ = ["PRIORS", "Prior", "PriorName", "Shared"]
+__all__ = ["PRIORS", "Prior", "PriorName", "Shared", "changed", "estimator_of"]
 
 PriorName = Literal[
     "hvrt",
@@ -40,6 +43,8 @@ PriorName = Literal[
     "neural_spline_flow",
     "latent_ddpm",
     "latent_edm",
+    "second_stage_vae",
+    "vamp_prior",
 ]
 DDPM_STEPS = 50
 
@@ -52,12 +57,10 @@ class Shared:
         hvrt: the partition.
         flow: this project's flow and its map. Every network of a rival is trained for as many
             steps as the flow, and diffusions have its network.
-        components: of a mixture; 10 in Ghosh et al. 2020, arXiv 1903.12436, Section 5.
     """
 
     hvrt: HVRTEstimator
     flow: FlowMapEstimator
-    components: int
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,10 @@ class Prior:
     build: Callable[[Shared], SamplerEstimator]
 
 
-class _StandardNormalEstimator:
+class _StandardNormalEstimator(BaseModel):
     """What the prior of a VAE is fitted by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     def fit(
         self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0
@@ -93,6 +98,12 @@ def _normalising_flow(
 ) -> Callable[[Shared], SamplerEstimator]:
     return lambda shared: NormalisingFlowEstimator(
         architecture=architecture, training_steps=shared.flow.training_steps
+    )
+
+
+def _latent_vae(prior: Literal["standard_normal", "vamp"]) -> Callable[[Shared], SamplerEstimator]:
+    return lambda shared: LatentVAEEstimator(
+        prior=prior, width=shared.flow.width, training_steps=shared.flow.training_steps
     )
 
 
@@ -126,11 +137,11 @@ PRIORS: dict[str, Prior] = {
     ),
     "mixture": Prior(
         "Gaussian mixture of full covariance, scikit-learn",
-        lambda shared: MixtureEstimator(components=shared.components),
+        lambda shared: MixtureEstimator(),
     ),
     "mixture_per_class": Prior(
         "the same for each class",
-        lambda shared: MixtureEstimator(components=shared.components, per="class"),
+        lambda shared: MixtureEstimator(per="class"),
     ),
     "kernel_density": Prior(
         "a normal kernel of the likeliest width, scikit-learn",
@@ -143,4 +154,37 @@ PRIORS: dict[str, Prior] = {
     "neural_spline_flow": Prior("zuko, autoregressive", _normalising_flow("neural_spline")),
     "latent_ddpm": Prior("noise prediction, ancestral steps", _diffusion("ddpm", DDPM_STEPS)),
     "latent_edm": Prior("EDM, Heun's method", _diffusion("edm", None)),
+    "second_stage_vae": Prior("a VAE of the latents", _latent_vae("standard_normal")),
+    "vamp_prior": Prior("the same, with pseudoinputs", _latent_vae("vamp")),
 }
+
+
+def estimator_of(name: str, shared: Shared, changes: Mapping[str, Any]) -> SamplerEstimator:
+    """What a prior is fitted by, with some of its options changed.
+
+    Raises:
+        InputError: options that are none of its own.
+    """
+    estimator: SamplerEstimator = changed(f"rivals.{name}", PRIORS[name].build(shared), changes)
+    return estimator
+
+
+def changed(name: str, options: Any, changes: Mapping[str, Any]) -> Any:
+    """The options with some changed, and checked.
+
+    Args:
+        name: below ``benchmark``, for an error.
+        options: a Pydantic model.
+        changes: of its fields.
+
+    Raises:
+        InputError: the changes are refused.
+    """
+    try:
+        return type(options).model_validate({**options.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"benchmark.{name} has {dict(changes)}, which is refused at "
+            f"{'.'.join(map(str, first['loc'])) or 'options'}: {first['msg']}; correct it in conf/"
+        ) from error

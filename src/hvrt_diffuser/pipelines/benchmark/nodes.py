@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,15 +14,93 @@ from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import Classifier
 from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.frontier import ImageYardstick, Yardstick
+from hvrt_diffuser.images import LabelledImages, fingerprint
 from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.benchmark.parameters import BenchmarkOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
-from hvrt_diffuser.rivals import Shared, measure_rivals, plot_rivals, summarise
+from hvrt_diffuser.pipelines.yardsticks import yardstick_of
+from hvrt_diffuser.rivals import (
+    Shared,
+    autoencoder_rivals,
+    autoencoder_trials,
+    chosen,
+    compare_speed,
+    generator_rivals,
+    measure_rivals,
+    plot_rivals,
+    prior_rivals,
+    prior_trials,
+    run_trials,
+    summarise,
+    validation_split,
+)
+from hvrt_diffuser.seeding import derive_seed
+from hvrt_diffuser.sweeps import AutoencoderStore, Yardsticks
 
-__all__ = ["compare_rivals", "plot_comparison"]
+__all__ = ["compare_rivals", "compare_times", "plot_comparison", "tune_rivals"]
+
+
+def tune_rivals(
+    images_train: LabelledImages,
+    latents_train: pd.DataFrame,
+    autoencoder: Autoencoder,
+    classifier: Classifier,
+    training: AETrainingOptions,
+    hvrt: HVRTFittingOptions,
+    flow: FlowOptions,
+    options: BenchmarkOptions,
+    seed: int,
+    device: str,
+    checkpoint: Checkpoint,
+    autoencoders: Path,
+) -> dict[str, Any]:
+    """The best candidates of rivals' options, on training images that are held out."""
+    setting = {
+        "n": options.n,
+        "hvrt_fitting": hvrt.model_dump_json(),
+        "flow": flow.model_dump_json(),
+        "autoencoder": autoencoder.fingerprint(),
+        "classifier": classifier.fingerprint(),
+        "images": fingerprint(images_train),
+        "seed": seed,
+    }
+    kept = checkpoint.read(setting)
+    where = resolve_device(options.device or device)
+    priors, others = options.candidates()
+    own_seed = derive_seed(seed, "rivals", "tuning")
+    trials = []
+    if any(len(several) > 1 for several in (*priors.values(), *others.values())):
+        fitted, held_out = validation_split(len(images_train), options.n, own_seed)
+        latents, _ = table_to_latents(latents_train)
+        size: dict[str, Any] = {"n": options.n, "compared": options.compared, "device": where}
+        few, fresh = images_train[fitted], images_train[held_out]
+        yardstick = Yardstick(
+            (few, latents[fitted]), (fresh, latents[held_out]), autoencoder, classifier, **size
+        )
+        shared = Shared(hvrt, flow)
+        trials = prior_trials(yardstick, priors, shared, steps=options.tuning_steps, seed=own_seed)
+        store = AutoencoderStore(autoencoders, few, where)
+        trials += autoencoder_trials(
+            Yardsticks(few, fresh, classifier, store, **size),
+            training,
+            others,
+            shared,
+            epochs=options.tuning_epochs,
+            seed=own_seed,
+        )
+
+    def keep(entries: list[dict[str, Any]]) -> None:
+        checkpoint.write({"n": torch.tensor(len(entries))}, {"entries": entries}, setting)
+
+    entries = run_trials(trials, done=kept[1]["entries"] if kept else (), keep=keep)
+    return {
+        "candidates": entries,
+        "priors": chosen(priors, entries),
+        "autoencoders": chosen(others, entries),
+    }
 
 
 def compare_rivals(
@@ -31,6 +110,7 @@ def compare_rivals(
     latents_test: pd.DataFrame,
     autoencoder: Autoencoder,
     classifier: Classifier,
+    training: AETrainingOptions,
     hvrt: HVRTFittingOptions,
     flow: FlowOptions,
     tstr: TSTROptions,
@@ -38,52 +118,99 @@ def compare_rivals(
     seed: int,
     device: str,
     checkpoint: Checkpoint,
+    autoencoders: Path,
+    generators: Path,
+    tuning: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fidelity, utility, novelty, time, memory and size of every rival."""
+    """Fidelity, utility, novelty, likelihood, time, memory and size of every rival."""
     setting = {
         # Neither rivals nor seeds: what is there is kept, and what is new is added.
         "n": options.n,
         "compared": options.compared,
-        "components": options.components,
         "hvrt_fitting": hvrt.model_dump_json(),
         "flow": flow.model_dump_json(),
         "tstr.classifier": tstr.classifier.model_dump_json(),
         "autoencoder": autoencoder.fingerprint(),
         "classifier": classifier.fingerprint(),
+        "images": fingerprint(images_train),
         "seed": seed,
     }
     kept = checkpoint.read(setting)
-    yardstick = Yardstick(
-        (images_train, table_to_latents(latents_train)[0]),
-        (images_test, table_to_latents(latents_test)[0]),
+    where = resolve_device(options.device or device)
+    size: dict[str, Any] = {"n": options.n, "compared": options.compared, "device": where}
+    yardstick = yardstick_of(
+        (images_train, images_test),
+        (latents_train, latents_test),
         autoencoder,
         classifier,
-        n=options.n,
-        compared=options.compared,
-        device=resolve_device(options.device or device),
+        options,
+        where,
+    )
+    store = AutoencoderStore(autoencoders, images_train, where)
+    shared, judged_by = Shared(hvrt, flow), tstr.classifier
+    rivals = prior_rivals(yardstick, tuning["priors"], shared, judged_by, seeds=options.seeds)
+    rivals += autoencoder_rivals(
+        Yardsticks(images_train, images_test, classifier, store, **size),
+        training,
+        tuning["autoencoders"],
+        {name: tuning["priors"].get(name, {}) for name in options.autoencoder_priors},
+        shared,
+        judged_by,
+        seeds=options.autoencoder_seeds,
+    )
+    rivals += generator_rivals(
+        ImageYardstick(images_train, images_test, classifier, **size),
+        options.generators.chosen(),
+        generators,
+        judged_by,
+        seeds=options.generator_seeds,
     )
 
     def keep(entries: list[dict[str, Any]]) -> None:
         checkpoint.write({"n": torch.tensor(len(entries))}, {"entries": entries}, setting)
 
-    entries = measure_rivals(
-        yardstick,
-        options.rivals,
-        Shared(hvrt, flow, options.components),
-        tstr.classifier,
-        seeds=options.seeds,
-        seed=seed,
-        done=kept[1]["entries"] if kept else (),
-        keep=keep,
-    )
+    entries = measure_rivals(rivals, seed=seed, done=kept[1]["entries"] if kept else (), keep=keep)
     return {
         "n": options.n,
         "n_test": len(images_test),
         "autoencoder": autoencoder.fingerprint(),
         "floors": yardstick.floors(seed),
         "machine": describe_machine(),
+        "tuning": tuning["candidates"],
         "rows": summarise(entries),
     }
+
+
+def compare_times(
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    latents_train: pd.DataFrame,
+    latents_test: pd.DataFrame,
+    autoencoder: Autoencoder,
+    classifier: Classifier,
+    hvrt: HVRTFittingOptions,
+    options: BenchmarkOptions,
+    seed: int,
+    device: str,
+) -> dict[str, Any]:
+    """HVRT, a VAE's reparameterisation and DDPM with all its steps, in turn."""
+    where = resolve_device(options.device or device)
+    yardstick = yardstick_of(
+        (images_train, images_test),
+        (latents_train, latents_test),
+        autoencoder,
+        classifier,
+        options,
+        where,
+    )
+    untrained, estimator = None, options.generators.pixel_diffusion
+    if estimator is not None:
+        # What it has learned takes no time.
+        untrained = estimator.model_copy(update={"training_steps": 1}).fit(
+            images_train.images, images_train.labels, seed=seed, device=where
+        )
+    sampler = hvrt.fit(yardstick.latents.to(where), images_train.labels, seed=seed)
+    return {**compare_speed(yardstick, sampler, untrained), "machine": describe_machine()}
 
 
 def plot_comparison(benchmark: dict[str, Any]) -> Figure:

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
-from hvrt_diffuser.pipelines.options import DeviceOptions
-from hvrt_diffuser.rivals import PriorName
+from hvrt_diffuser.generators import PixelDiffusionEstimator, VQVAEEstimator
+from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
+from hvrt_diffuser.pipelines.options import DeviceOptions, Options
+from hvrt_diffuser.rivals import ImageEstimator, PriorName
 
-__all__ = ["BenchmarkOptions"]
+__all__ = ["BenchmarkOptions", "GeneratorOptions"]
+
+Changes = dict[str, Any]
+
+
+class GeneratorOptions(Options):
+    """Whole models that are compared; null leaves one out."""
+
+    pixel_diffusion: PixelDiffusionEstimator | None = Field(
+        description="a UNet of diffusers on pixels"
+    )
+    vq_vae: VQVAEEstimator | None = Field(description="codes, and a transformer that draws them")
+    dvp_vae: DVPVAEEstimator | None = Field(
+        description="a hierarchical VAE with a diffusion-based VampPrior"
+    )
+
+    def chosen(self) -> dict[str, ImageEstimator]:
+        """Those that are not left out, by name."""
+        found = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: estimator for name, estimator in found.items() if estimator is not None}
 
 
 class BenchmarkOptions(DeviceOptions):
@@ -15,6 +38,22 @@ class BenchmarkOptions(DeviceOptions):
 
     n: int = Field(ge=6, description="draws of a rival, and training images of its classifier")
     compared: int = Field(ge=1, description="of these, draws whose nearest images are looked for")
-    seeds: int = Field(ge=2, description="repetitions, with fits of their own")
-    components: int = Field(ge=1, description="of the Gaussian mixtures")
-    rivals: tuple[PriorName, ...] = Field(min_length=1, description="who is compared")
+    seeds: int = Field(ge=2, description="repetitions of priors, with fits of their own")
+    rivals: dict[PriorName, tuple[Changes, ...] | None] = Field(
+        description="priors that are compared, and candidates of changes of their options; of "
+        "several the best on held-out training images; null leaves one out"
+    )
+    autoencoders: dict[str, tuple[Changes, ...] | None] = Field(
+        description="the same of autoencoders, by any name: changes of ae_training"
+    )
+    autoencoder_priors: tuple[PriorName, ...] = Field(description="of each of these autoencoders")
+    autoencoder_seeds: int = Field(ge=1, description="repetitions of each, trained anew")
+    tuning_steps: int = Field(ge=1, description="of the optimiser, where networks are tuned")
+    tuning_epochs: int = Field(ge=1, description="of autoencoders that are tuned")
+    generators: GeneratorOptions = Field(description="whole models")
+    generator_seeds: int = Field(ge=1, description="repetitions of each, trained anew")
+
+    def candidates(self) -> tuple[dict[str, tuple[Changes, ...]], dict[str, tuple[Changes, ...]]]:
+        """Priors and autoencoders that are not left out."""
+        priors: dict[str, tuple[Changes, ...]] = {k: v for k, v in self.rivals.items() if v}
+        return priors, {k: v for k, v in self.autoencoders.items() if v}

@@ -4,15 +4,40 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from hvrt_diffuser.pipelines.benchmark.nodes import compare_rivals, plot_comparison
+from hvrt_diffuser.pipelines.benchmark.nodes import (
+    compare_rivals,
+    compare_times,
+    plot_comparison,
+    tune_rivals,
+)
 
 __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From images, latents and models to ``benchmark`` and its picture."""
+    """From images, latents and models to ``benchmark``, its picture and ``benchmark_times``."""
     return pipeline(
         [
+            node(
+                tune_rivals,
+                [
+                    "images_train",
+                    "latents_train",
+                    "autoencoder",
+                    "classifier",
+                    "params:ae_training",
+                    "params:hvrt_fitting",
+                    "params:flow",
+                    "params:benchmark",
+                    "params:seed",
+                    "params:device",
+                    "benchmark_tuning_checkpoint",
+                    "sweep_autoencoders",
+                ],
+                "benchmark_tuning",
+                name="tune_rivals",
+                tags="gpu",
+            ),
             node(
                 compare_rivals,
                 [
@@ -22,6 +47,7 @@ def create_pipeline() -> Pipeline:
                     "latents_test",
                     "autoencoder",
                     "classifier",
+                    "params:ae_training",
                     "params:hvrt_fitting",
                     "params:flow",
                     "params:tstr",
@@ -29,9 +55,30 @@ def create_pipeline() -> Pipeline:
                     "params:seed",
                     "params:device",
                     "benchmark_checkpoint",
+                    "sweep_autoencoders",
+                    "benchmark_models",
+                    "benchmark_tuning",
                 ],
                 "benchmark",
                 name="compare_rivals",
+                tags="gpu",
+            ),
+            node(
+                compare_times,
+                [
+                    "images_train",
+                    "images_test",
+                    "latents_train",
+                    "latents_test",
+                    "autoencoder",
+                    "classifier",
+                    "params:hvrt_fitting",
+                    "params:benchmark",
+                    "params:seed",
+                    "params:device",
+                ],
+                "benchmark_times",
+                name="compare_times",
                 tags="gpu",
             ),
             node(plot_comparison, "benchmark", "benchmark_plot", name="plot_rivals"),

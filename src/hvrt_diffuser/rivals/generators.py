@@ -1,0 +1,70 @@
+"""The whole models that are compared, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.generators import ImageGenerator
+from hvrt_diffuser.generators.dvp_vae import DVPVAEGenerator, bounds
+from hvrt_diffuser.rivals.likelihood import binary_images
+from hvrt_diffuser.seeding import generator
+
+__all__ = ["GENERATORS", "Generator", "ImageEstimator"]
+
+Bound = Callable[[Any, Tensor, int], float | None]
+
+
+class ImageEstimator(Protocol):
+    """What a model of images is trained by."""
+
+    def fit(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+    ) -> ImageGenerator:
+        """Train on images uint8 (n, c, h, w) and labels int64 (n,)."""
+
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
+        """Its options."""
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A model of images that is compared.
+
+    Attributes:
+        what: it is, in a few words.
+        file: what its file calls itself.
+        bound: gives -ELBO of binarised images uint8 (n, c, h, w) for a model and a seed, in nats
+            per image; None for a model without one.
+    """
+
+    what: str
+    file: str
+    bound: Bound | None = None
+
+
+def _dvp_vae_bound(model: DVPVAEGenerator, images: Tensor, seed: int) -> float | None:
+    if images.shape[1] != 1:
+        return None
+    source = generator(seed, "rivals", "posterior", device=model.device)
+    return bounds(model.network, binary_images(images).to(model.device), source=source).elbo
+
+
+GENERATORS = {
+    "pixel_diffusion": Generator("a UNet of diffusers on pixels", "pixel diffusion"),
+    "vq_vae": Generator("codes, and a transformer that draws them", "VQ-VAE"),
+    "dvp_vae": Generator(
+        "a hierarchical VAE with a diffusion-based VampPrior", "DVP-VAE", _dvp_vae_bound
+    ),
+}

@@ -1,0 +1,52 @@
+"""The bound of the likelihood of binary images that a VAE gives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.autoencoders.objective import (
+    kl_to_standard_normal,
+    negative_log_likelihood,
+    reparameterise,
+)
+from hvrt_diffuser.generators.dvp_vae import binarise
+from hvrt_diffuser.seeding import generator
+
+__all__ = ["binary_images", "negative_elbo"]
+
+BATCH_SIZE = 500
+
+
+def binary_images(images: Tensor) -> Tensor:
+    """Images (n, c, h, w) of zeros and ones, float32: the same for every rival and seed."""
+    return binarise(images, generator(0, "rivals", "binary images"))
+
+
+@torch.inference_mode()
+def negative_elbo(
+    model: Autoencoder, images: Tensor, *, seed: int, device: torch.device
+) -> float | None:
+    """-ELBO of binarised images with one draw each, in nats per image; None for colour.
+
+    Kingma & Welling 2014, arXiv 1312.6114, Equation 7; it bounds the likelihood whatever the
+    weight that the KL term had in training.
+
+    Args:
+        model: a VAE.
+        images: uint8 (n, c, h, w).
+        seed: of posterior draws.
+        device: where to compute.
+    """
+    if images.shape[1] != 1:
+        return None
+    source = generator(seed, "rivals", "posterior", device=device)
+    total = 0.0
+    for x in binary_images(images).to(device).split(BATCH_SIZE):
+        mean, log_variance = model.encode(x)
+        assert log_variance is not None
+        z = reparameterise(mean, log_variance, source)
+        likelihood = negative_log_likelihood(model.decode(z), x, "bernoulli")
+        total += len(x) * (likelihood + kl_to_standard_normal(mean, log_variance)).item()
+    return total / len(images)

@@ -1,0 +1,174 @@
+"""What is measured of every rival, whether it draws latents or images."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.autoencoders import decode_latents
+from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.files import read_tensors
+from hvrt_diffuser.frontier import ImageYardstick, Yardstick
+from hvrt_diffuser.generators import ImageGenerator
+from hvrt_diffuser.judge.rows import Row, decoded, even_labels
+from hvrt_diffuser.machine import memory, reset_peak
+from hvrt_diffuser.samplers import SamplerEstimator
+from hvrt_diffuser.samplers.bootstrap import KIND
+from hvrt_diffuser.seeding import derive_seed, generator
+
+__all__ = ["Entry", "measure_generator", "measure_sampler", "milliseconds"]
+
+Entry = dict[str, Any]
+Model = TypeVar("Model", bound=ImageGenerator)
+BATCHES = (1, 64, 1024)
+CALLS = 5  # of each batch size, of which the median counts
+LONG = 10.0  # seconds of a call that is not repeated
+
+
+def measure_sampler(
+    yardstick: Yardstick, estimator: SamplerEstimator, classifier: ClassifierOptions, seed: int
+) -> Entry:
+    """Fit a sampler of latents, draw from it, and measure.
+
+    Args:
+        yardstick: of the autoencoder whose latents it is fitted on.
+        estimator: what it is fitted by.
+        classifier: of TSTR.
+        seed: of everything random.
+    """
+    latents = yardstick.latents.to(yardstick.device)
+    with _watched() as used:
+        start = time.perf_counter()
+        sampler = estimator.fit(latents, yardstick.train.labels, seed=seed)
+        fit_seconds = time.perf_counter() - start
+        drawn = yardstick.draw(sampler, seed)
+    point = asdict(yardstick.place(drawn))
+    del point["seconds"]
+
+    def draw(n: int, source: torch.Generator) -> None:
+        latents, _ = sampler.sample(n, generator=source)
+        decode_latents(yardstick.autoencoder, latents, yardstick.device)
+
+    row = decoded(yardstick.autoencoder, sampler, yardstick.n, yardstick.device)
+    return {
+        **point,
+        **_likeness(yardstick, drawn.images, seed),
+        "tstr": yardstick.utility({"draws": row}, classifier, seeds=1, seed=seed)["draws"],
+        "nelbo": None,
+        "train_seconds": fit_seconds,
+        "ms_per_image": milliseconds(draw, sampler.device),
+        **used,
+        **_size(sampler.save, KIND),
+    }
+
+
+def measure_generator(
+    yardstick: ImageYardstick,
+    fit: Callable[[], Model],
+    kind: str,
+    classifier: ClassifierOptions,
+    seed: int,
+) -> tuple[Entry, Model]:
+    """Train a model of images, draw from it, and measure.
+
+    Args:
+        yardstick: of real images.
+        fit: gives the model.
+        kind: of its file.
+        classifier: of TSTR, for a model that knows all classes.
+        seed: of everything random but the training.
+    """
+    with _watched() as used:
+        start = time.perf_counter()
+        model = fit()
+        fit_seconds = time.perf_counter() - start
+        source = generator(seed, "frontier", "draws", device=model.device)
+        labelled = model.n_classes == len(yardstick.train.class_names)
+        wanted = yardstick.proportional_labels(seed).to(model.device) if labelled else None
+        images = model.sample(yardstick.n, wanted, generator=source)[0].cpu()
+
+    def row(seed: int) -> tuple[Tensor, Tensor]:
+        labels = even_labels(yardstick.n, model.n_classes)
+        source = generator(seed, "rivals", "row", device=model.device)
+        return model.sample(len(labels), labels.to(model.device), generator=source)[0].cpu(), labels
+
+    def draw(n: int, source: torch.Generator) -> None:
+        model.sample(n, generator=source)
+
+    rows: dict[str, Row] = {"draws": row} if labelled else {}
+    found = yardstick.utility(rows, classifier, seeds=1, seed=seed) if labelled else {}
+    entry = {
+        **asdict(yardstick.place_images(images)),
+        "dcr_latent": None,
+        "attribution": None,
+        "ks": None,
+        **_likeness(yardstick, images, seed),
+        "tstr": found.get("draws"),
+        "nelbo": None,
+        "train_seconds": fit_seconds,
+        "ms_per_image": milliseconds(draw, model.device),
+        **used,
+        **_size(model.save, kind),
+    }
+    return entry, model
+
+
+@contextmanager
+def _watched() -> Iterator[dict[str, float | None]]:
+    """Gives ``peak_mb``: memory above what was held before, at most, while the block ran."""
+    used: dict[str, float | None] = {"peak_mb": None}
+    reset_peak()
+    before = memory()
+    yield used
+    after = memory()
+    if before is not None and after is not None:
+        used["peak_mb"] = after[1] - before[0]
+
+
+def _likeness(yardstick: ImageYardstick, images: Tensor, seed: int) -> Entry:
+    kid, support = yardstick.likeness(images, seed=seed % 2**32)
+    return {"kid": kid.mean, **support._asdict()}
+
+
+def milliseconds(
+    draw: Callable[[int, torch.Generator], None],
+    device: torch.device,
+    batches: tuple[int, ...] = BATCHES,
+) -> dict[str, float]:
+    """Per image, to draw a batch of each size, by its size.
+
+    Args:
+        draw: makes as many images, with a generator.
+        device: of the generator.
+        batches: the sizes.
+    """
+    found = {}
+    for batch in batches:
+        source = generator(derive_seed(0, "rivals"), "speed", device=device)
+        times: list[float] = []
+        while len(times) < CALLS + 1 and not (times and times[-1] > LONG):
+            start = time.perf_counter()
+            draw(batch, source)
+            times.append(time.perf_counter() - start)
+        found[str(batch)] = 1000 * statistics.median(times[1:] or times) / batch  # one warms up
+    return found
+
+
+def _size(save: Callable[[Path], None], kind: str) -> Entry:
+    """Numbers that are no indices, in the file of a model, and its bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        save(path)
+        stored = path.stat().st_size
+        tensors, _ = read_tensors(path, kind)
+    numbers = sum(t.numel() for t in tensors.values() if t.is_floating_point())
+    return {"parameters": numbers, "stored_bytes": stored}
