@@ -140,19 +140,16 @@ def _likeness(yardstick: ImageYardstick, images: Tensor, seed: int) -> Entry:
 
 
 def milliseconds(
-    draw: Callable[[int, torch.Generator], None],
-    device: torch.device,
-    batches: tuple[int, ...] = BATCHES,
+    draw: Callable[[int, torch.Generator], None], device: torch.device
 ) -> dict[str, float]:
     """Per image, to draw a batch of each size, by its size.
 
     Args:
         draw: makes as many images, with a generator.
         device: of the generator.
-        batches: the sizes.
     """
     found = {}
-    for batch in batches:
+    for batch in BATCHES:
         source = generator(derive_seed(0, "rivals"), "speed", device=device)
         times: list[float] = []
         while len(times) < CALLS + 1 and not (times and times[-1] > LONG):
