@@ -46,6 +46,25 @@ def test_residual_blocks_keep_every_shape(shape: tuple[int, int, int]) -> None:
     assert model.decode(model.encode(torch.rand(2, *shape))[0]).shape == (2, *shape)
 
 
+@pytest.mark.parametrize("variational", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_principal_components_keep_every_shape(
+    shape: tuple[int, int, int], variational: bool
+) -> None:
+    options = {"latent_dim": 5, "width": 4, "depth": 2, "variational": variational}
+    model = build(Architecture(shape, **options, principal_path=True))
+    mean, log_variance = model.encode(torch.rand(2, *shape))
+    assert mean.shape == (2, 5)
+    assert (log_variance is not None) == variational
+    assert model.decode(mean).shape == (2, *shape)
+
+
+def test_more_principal_components_than_pixels_are_refused() -> None:
+    Architecture((1, 4, 4), latent_dim=16, width=4, depth=2, principal_path=True)
+    with pytest.raises(InputError, match="latent_dim is 17, expected at most 16, the numbers"):
+        Architecture((1, 4, 4), latent_dim=17, width=4, depth=2, principal_path=True)
+
+
 def test_a_residual_block_changes_what_passes_by_what_it_adds_alone() -> None:
     """With its last convolution at zero the network is the one without it."""
     plain, residual = build(SMALL), build(replace(SMALL, residual_blocks=1))
@@ -123,6 +142,7 @@ def test_a_trained_network_comes_back_as_it_was(
         {"variational": True},
         {"shape": (3, 17, 23)},
         {"residual_blocks": 1},
+        {"principal_path": True},
     ],
 )
 def test_weights_of_another_network_are_refused(tmp_path: Path, change: dict[str, object]) -> None:

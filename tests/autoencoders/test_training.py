@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -46,6 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "ema_decay": 0.8,
         "patience": 2,
     },
+    "principal path": {"principal_path": True, "ema_decay": 0.8},
     "discrepancy": {"regulariser": {"kind": "mmd", "weight": 10.0}},
     "all": {"schedule": "cosine", "ema_decay": 0.8, "patience": 2, "beta": 0.5},
 }
@@ -118,6 +120,68 @@ def test_a_penalty_is_part_of_the_loss(images: Tensor, make_options: Make) -> No
 def test_posteriors_and_a_regulariser_exclude_each_other(make_options: Make) -> None:
     with pytest.raises(ValidationError, match=r"beta is 1 and a regulariser \(mmd\) is given"):
         make_options(beta=1.0, regulariser={"kind": "mmd", "weight": 1.0})
+
+
+def test_a_bounded_spectrum_and_principal_components_exclude_each_other(make_options: Make) -> None:
+    with pytest.raises(ValidationError, match="principal_path is true beside a regulariser"):
+        make_options(principal_path=True, regulariser={"kind": "decoder_spectrum"})
+
+
+def squared_error(model: Autoencoder, images: Tensor) -> float:
+    with torch.inference_mode():
+        x = images.float() / 255
+        made = torch.sigmoid(model.decode(model.encode(x)[0]))
+        return float((made - x).square().mean())
+
+
+def linear_squared_error(images: Tensor, latent_dim: int) -> float:
+    """Of the best reconstruction that is linear in as many dimensions, cut off like a pixel."""
+    x = images.flatten(1).double().numpy() / 255
+    mean = x.mean(0)
+    directions = np.linalg.svd(x - mean, full_matrices=False)[2][:latent_dim]
+    made = mean + (x - mean) @ directions.T @ directions
+    return float(((made.clip(0.01, 0.99) - x) ** 2).mean())
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_with_a_principal_path_training_begins_at_the_best_linear_reconstruction(
+    images: Tensor, make_options: Make, variational: bool
+) -> None:
+    options = make_options(
+        principal_path=True,
+        latent_dim=20,
+        epochs=1,
+        learning_rate=1e-12,
+        validation_fraction=0.0,
+        beta=float(variational),
+    )
+    model, _ = train_autoencoder(images, options, seed=0, device=CPU)
+    assert squared_error(model, images) == pytest.approx(linear_squared_error(images, 20), rel=1e-3)
+
+
+def test_the_convolutions_learn_what_principal_components_lack(
+    images: Tensor, make_options: Make
+) -> None:
+    options = make_options(
+        principal_path=True,
+        latent_dim=20,
+        width=16,
+        epochs=8,
+        likelihood="gaussian",
+        validation_fraction=0.0,
+    )
+    model, _ = train_autoencoder(images, options, seed=0, device=CPU)
+    assert squared_error(model, images) < 0.9 * linear_squared_error(images, 20)
+
+
+def test_fewer_images_than_principal_components_are_refused(
+    images: Tensor, make_options: Make
+) -> None:
+    options = make_options(
+        principal_path=True, latent_dim=50, batch_size=20, validation_fraction=0.0
+    )
+    with pytest.raises(InputError, match="40 training images have no 50 principal components"):
+        train_autoencoder(images[:40], options, seed=0, device=CPU)
 
 
 def test_the_learning_rate_falls_to_nothing(images: Tensor, make_options: Make) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hvrt_diffuser.autoencoders.principal import PrincipalPath
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import hash_tensors, read_tensors, write_tensors
 
@@ -27,9 +28,10 @@ class Architecture:
         depth: number of halvings of height and width.
         variational: whether the encoder also gives a log-variance per dimension.
         residual_blocks: at each size, in the encoder and in the decoder.
+        principal_path: whether principal components pass by the convolutions.
 
     Raises:
-        InputError: the image is smaller than the halvings allow.
+        InputError: the image is smaller than the halvings allow, or than its principal components.
     """
 
     shape: tuple[int, int, int]
@@ -38,20 +40,27 @@ class Architecture:
     depth: int
     variational: bool = False
     residual_blocks: int = 0
+    principal_path: bool = False
 
     def __post_init__(self) -> None:
-        _, h, w = self.shape
+        c, h, w = self.shape
         if min(h, w) < 2**self.depth:
             raise InputError(
                 f"images of {h}x{w} pixels cannot be halved {self.depth} times, expected sides of "
                 f"at least {2**self.depth}: lower ae_training.depth or set dataset.resize"
+            )
+        if self.principal_path and self.latent_dim > c * h * w:
+            raise InputError(
+                f"ae_training.latent_dim is {self.latent_dim}, expected at most {c * h * w}, the "
+                f"numbers of an image of {c}x{h}x{w}, beside ae_training.principal_path: lower it"
             )
 
 
 class Autoencoder(nn.Module):
     """Strided convolutions with batch normalisation, and one linear layer to and from the latent.
 
-    Residual blocks (He et al. 2016, arXiv 1603.05027) may stand at each size; digits do without.
+    Residual blocks (He et al. 2016, arXiv 1603.05027) may stand at each size, and principal
+    components may pass by all of it, in latents and logits; digits do without.
 
     The first halving is a pixel unshuffle and the last doubling a pixel shuffle (Shi et al. 2016,
     arXiv 1609.05158): the full resolution is the slowest place to convolve at, and nothing is lost
@@ -101,6 +110,14 @@ class Autoencoder(nn.Module):
             )
             self.decoder += _residual(narrow, architecture.residual_blocks)
         self.decoder += nn.Sequential(nn.Conv2d(widths[0], 4 * c, 3, padding=1), nn.PixelShuffle(2))
+
+        self.principal: PrincipalPath | None = None
+        if architecture.principal_path:
+            self.principal = PrincipalPath(architecture.shape, architecture.latent_dim)
+            # The convolutions begin by adding nothing to what is linear.
+            for last in (self.encoder[-1], self.decoder[-2]):
+                for parameter in last.parameters():
+                    nn.init.zeros_(parameter)
         self.to(memory_format=torch.channels_last)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -110,18 +127,19 @@ class Autoencoder(nn.Module):
             The latents and None, or the mean and log-variance of the posterior of a VAE.
         """
         pad_w, pad_h = self._padding
-        x = F.pad(x, (0, pad_w, 0, pad_h)).contiguous(memory_format=torch.channels_last)
-        encoded = self.encoder(x)  # (n, d) or (n, 2d)
-        if not self.architecture.variational:
-            return encoded, None
-        mean, log_variance = encoded.chunk(2, dim=1)
+        padded = F.pad(x, (0, pad_w, 0, pad_h)).contiguous(memory_format=torch.channels_last)
+        mean, log_variance = self.encoder(padded), None  # (n, d) or (n, 2d)
+        if self.architecture.variational:
+            mean, log_variance = mean.chunk(2, dim=1)
+        if self.principal is not None:
+            mean = mean + self.principal.encode(x)
         return mean, log_variance
 
     def decode(self, z: Tensor) -> Tensor:
         """Map latents (n, d) to logits (n, c, h, w); their sigmoid is the image in [0, 1]."""
         _, h, w = self.architecture.shape
         logits: Tensor = self.decoder(z)[:, :, :h, :w]
-        return logits
+        return logits if self.principal is None else logits + self.principal.decode(z)
 
     def fingerprint(self) -> str:
         """A short hash of the weights: latents belong to the network that made them."""

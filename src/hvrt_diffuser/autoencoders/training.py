@@ -44,6 +44,11 @@ class TrainingOptions(BaseModel):
     residual_blocks: int = Field(
         0, ge=0, description="at each size, in encoder and decoder; for images richer than digits"
     )
+    principal_path: bool = Field(
+        False,
+        description="whether principal components pass by the convolutions, which then learn what "
+        "they lack; for images richer than digits",
+    )
     beta: float = Field(
         ge=0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
     )
@@ -80,6 +85,12 @@ class TrainingOptions(BaseModel):
             raise ValueError(
                 f"beta is {self.beta:g} and a regulariser ({self.regulariser.kind}) is given, "
                 "expected one of them: set beta to 0 or regulariser to null"
+            )
+        if self.principal_path and self.regulariser and self.regulariser.kind == "decoder_spectrum":
+            raise ValueError(
+                "principal_path is true beside a regulariser of the decoder's spectrum, which "
+                "knows nothing of that path, expected one of them: set principal_path to false or "
+                "regulariser to null"
             )
         return self
 
@@ -184,11 +195,16 @@ class _Training:
             depth=options.depth,
             variational=options.beta > 0,
             residual_blocks=options.residual_blocks,
+            principal_path=options.principal_path,
         )
         # torch's initialisers draw from the global generator: borrow it, and give it back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "autoencoder", "weights"))
             self.model = Autoencoder(self.architecture).to(device)
+        if self.model.principal is not None and start is None:
+            self.model.principal.fit(
+                self.train_images, derive_seed(seed, "autoencoder", "principal") % 2**32
+            )
         if start is not None:
             if start.architecture != self.architecture:
                 raise InputError(
