@@ -26,6 +26,7 @@ from hvrt_diffuser.judge import Predictions
 from hvrt_diffuser.judge.rows import all_images, both, copied, decoded, equal_n, even_labels
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
+from hvrt_diffuser.pipelines.benchmark.nodes import tabulate_rivals
 from hvrt_diffuser.pipelines.data_ingest.nodes import split_images
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.nodes import evaluate
@@ -775,6 +776,24 @@ class TestTSTR:
     def test_is_drawn(self, metrics: dict[str, Any]) -> None:
         drawn = plot_tstr(metrics)
         assert len(drawn.axes[0].get_yticklabels()) == len(metrics["rows"])
+
+
+def test_the_table_of_rivals_has_a_column_for_each_batch_size(tmp_path: Any) -> None:
+    def row(name: str, **found: Any) -> dict[str, Any]:
+        rows = {"rival": name, "of": {"changes": {}}, "seeds": 3, "nelbo": None, **found}
+        return {**rows, "ms_per_image": {"1": 2.0, "64": 0.5}}
+
+    table = tabulate_rivals(
+        {"rows": [row("one", fd=2.5, tstr=None), row("two", fd=3.5, tstr=97.0)], "n": 300}
+    )
+    table.to_parquet(tmp_path / "table.parquet")
+    table = pd.read_parquet(tmp_path / "table.parquet")
+    assert table["rival"].tolist() == ["one", "two"]
+    assert table["ms_per_image_64"].tolist() == [0.5, 0.5]
+    assert table["fd"].tolist() == [2.5, 3.5]
+    assert table["tstr"].isna().tolist() == [True, False]
+    assert table["nelbo"].isna().all()
+    assert table["of"].tolist() == ['{"changes": {}}'] * 2
 
 
 @pytest.mark.parametrize("kl", [0.0, 2.5])

@@ -34,6 +34,7 @@ EXPERIMENTS = {
     "sampler_frontier": {"sampler_frontier.json", "samplers_plot.png"},
     "benchmark": {
         "benchmark.json",
+        "benchmark.parquet",
         "benchmark_plot.png",
         "benchmark_times.json",
         "benchmark_tuning.json",
@@ -78,6 +79,7 @@ EXPERIMENTS = {
 OF_EXPERIMENTS = {
     "sampler_frontier",
     "benchmark",
+    "benchmark_table",
     "benchmark_times",
     "benchmark_tuning",
     "benchmark_models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from hvrt_diffuser.rivals import (
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import AutoencoderStore, Yardsticks
 
-__all__ = ["compare_rivals", "compare_times", "plot_comparison", "tune_rivals"]
+__all__ = ["compare_rivals", "compare_times", "plot_comparison", "tabulate_rivals", "tune_rivals"]
 
 
 def tune_rivals(
@@ -211,6 +212,12 @@ def compare_times(
         )
     sampler = hvrt.fit(yardstick.latents.to(where), images_train.labels, seed=seed)
     return {**compare_speed(yardstick, sampler, untrained), "machine": describe_machine()}
+
+
+def tabulate_rivals(benchmark: dict[str, Any]) -> pd.DataFrame:
+    """The rows as a table: a column of milliseconds for each batch, options as JSON."""
+    rows = [{**row, "of": json.dumps(row["of"], sort_keys=True)} for row in benchmark["rows"]]
+    return pd.json_normalize(rows, sep="_").convert_dtypes()
 
 
 def plot_comparison(benchmark: dict[str, Any]) -> Figure:

@@ -8,6 +8,7 @@ from hvrt_diffuser.pipelines.benchmark.nodes import (
     compare_rivals,
     compare_times,
     plot_comparison,
+    tabulate_rivals,
     tune_rivals,
 )
 
@@ -81,6 +82,7 @@ def create_pipeline() -> Pipeline:
                 name="compare_times",
                 tags="gpu",
             ),
+            node(tabulate_rivals, "benchmark", "benchmark_table", name="tabulate_rivals"),
             node(plot_comparison, "benchmark", "benchmark_plot", name="plot_rivals"),
         ]
     )
