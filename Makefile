@@ -27,11 +27,12 @@ bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnis
 clean: ## remove what was installed
 	rm -rf .venv
 
+# What is never imported need not be compiled: torch alone brings thousands of files.
 .venv/runs: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[viz]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[viz]'
 	touch $@
 
 .venv/tests: .venv/runs
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@

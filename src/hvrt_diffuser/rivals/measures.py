@@ -31,7 +31,7 @@ Entry = dict[str, Any]
 Model = TypeVar("Model", bound=ImageGenerator)
 BATCHES = (1, 64, 1024)
 CALLS = 5  # of each batch size, of which the median counts
-LONG = 10.0  # seconds of a call that is not repeated
+LONG = 2.0  # seconds of a call that is not repeated: a warm-up is a small part of it
 
 
 def measure_sampler(
