@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import encode_augmented
@@ -13,12 +14,14 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.frontier import (
     APPROACHES,
     FLOORS,
+    ImageYardstick,
     Yardstick,
     measure_frontier,
     plot_frontier_of_samplers,
     summarise,
 )
 from hvrt_diffuser.frontier.approaches import Fits
+from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.samplers import Draws, FlowMapEstimator, HVRTEstimator, LatentFlow
 
 CPU = torch.device("cpu")
@@ -132,6 +135,18 @@ def test_conditional_draws_are_asked_for_in_the_real_proportions(yardstick: Yard
     assert (torch.bincount(sampler.labels) / 1000 - real).abs().max() <= 1e-3
     assert (sampler.labels.sort().values != sampler.labels).any(), "in mixed order"
     assert point.attribution == 1
+
+
+def test_test_images_that_come_by_class_are_as_far_as_fresh_ones(yardstick: Yardstick) -> None:
+    """Their first ones are all of one class, and ones lie closer together than other digits."""
+    order = torch.argsort((yardstick.test.labels != 1).long(), stable=True)
+    own = ImageYardstick(
+        yardstick.train, yardstick.test[order], yardstick._judge, n=1000, compared=200, device=CPU
+    )
+    shuffled = torch.randperm(len(order), generator=torch.Generator().manual_seed(1))
+    found = own.place_images(yardstick.test.images[shuffled])
+    assert found.dcr_image == pytest.approx(1, abs=0.1)
+    assert found.dcr_feature == pytest.approx(1, abs=0.15)
 
 
 def test_the_wider_the_kernel_the_more_novel(rows: Rows) -> None:
@@ -260,3 +275,16 @@ def test_the_picture_names_every_sampler_and_floor(rows: Rows) -> None:
     said = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     for word in ("epanechnikov", "flow map (1 evaluation)", "real training", "test images"):
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("name", "strength"),
+    [("flow_map", 1.6), ("latent_flow", 0.0), ("one_jump", 2.0), ("flow_map_augmented", 1.0)],
+)
+def test_a_strength_that_no_flow_has_is_refused_before_it_is_trained(
+    name: str, strength: float
+) -> None:
+    options = {"n": 100, "compared": 10, "seeds": 2, "device": None}
+    FrontierOptions.model_validate({**options, "points": {"epanechnikov": [1.6], name: [0.5]}})
+    with pytest.raises(ValidationError, match=name):
+        FrontierOptions.model_validate({**options, "points": {name: [0.5, strength]}})

@@ -22,7 +22,7 @@ from hvrt_diffuser.samplers import (
 )
 from hvrt_diffuser.seeding import derive_seed, generator
 
-__all__ = ["APPROACHES", "Approach", "ApproachName", "Fits"]
+__all__ = ["APPROACHES", "WAY", "Approach", "ApproachName", "Fits"]
 
 ApproachName = Literal[
     "epanechnikov",

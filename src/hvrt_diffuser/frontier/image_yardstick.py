@@ -88,7 +88,10 @@ class ImageYardstick:
         self._features = self._extract(test.images)
         self._quota = _proportional(torch.bincount(train.labels), n)
         seen = train.images if seen is None else seen
-        fresh = (test.images if fresh is None else fresh)[:compared]
+        # At random: the first test images may be of one class, or of other writers than the rest.
+        order = torch.randperm(len(test), generator=generator(0, "frontier", "fresh"))
+        self._fresh_rows = order[:compared]
+        fresh = (test.images if fresh is None else fresh)[self._fresh_rows]
         self._seen_image = pixels(seen)
         self._seen_feature = self._extract(seen)
         self._usual_image = distance(pixels(fresh), self._seen_image)

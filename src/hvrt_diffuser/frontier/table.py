@@ -61,7 +61,8 @@ def measure_frontier(
         points: the strengths of each approach.
         hvrt: the partition of those that have one.
         flow: the flow and its map.
-        augmentation: of the images whose latents a flow may start from, a version of each.
+        augmentation: of the images whose latents a flow may start from: of each, not its own
+            ``copies`` but :data:`VERSIONS`.
         classifier: of TSTR, on as many images as a point has, even by class.
         seeds: repetitions, each with fits, draws and classifiers of its own.
         seed: of everything random.

@@ -100,7 +100,7 @@ class Yardstick(ImageYardstick):
         )
         order = torch.argsort(self.train.labels, stable=True)
         self._rows = self.latents[order].numpy()
-        self._usual_latent = distance(self.held_out.numpy()[:compared], self._rows)
+        self._usual_latent = distance(self.held_out[self._fresh_rows].numpy(), self._rows)
 
     def measure(self, sampler: LatentSampler, seed: int, *, conditional: bool = False) -> Point:
         """Draw, decode and measure; ``conditional`` asks for the classes, and else they come."""
