@@ -44,7 +44,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "bounded spectrum": {
         "regulariser": {"kind": "decoder_spectrum", "latent_weight": 0.01},
-        "ema_decay": 0.8,
         "patience": 2,
     },
     "principal path": {"principal_path": True, "ema_decay": 0.8},
@@ -125,6 +124,11 @@ def test_posteriors_and_a_regulariser_exclude_each_other(make_options: Make) -> 
 def test_a_bounded_spectrum_and_principal_components_exclude_each_other(make_options: Make) -> None:
     with pytest.raises(ValidationError, match="principal_path is true beside a regulariser"):
         make_options(principal_path=True, regulariser={"kind": "decoder_spectrum"})
+
+
+def test_a_bounded_spectrum_and_averaged_weights_exclude_each_other(make_options: Make) -> None:
+    with pytest.raises(ValidationError, match=r"ema_decay is 0\.99 beside a regulariser"):
+        make_options(ema_decay=0.99, regulariser={"kind": "decoder_spectrum"})
 
 
 def squared_error(model: Autoencoder, images: Tensor) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,10 +31,10 @@ CPU = torch.device("cpu")
 COUNTS = (120, 60)
 ESTIMATORS: dict[str, Any] = {
     "pixel diffusion": PixelDiffusionEstimator(
-        channels=(8, 8), training_steps=3, batch_size=8, steps=3
+        channels=(8, 8), training_steps=3, batch_size=8, steps=4
     ),
     "DDPM": PixelDiffusionEstimator(
-        channels=(8, 8), training_steps=3, batch_size=8, solver="ddpm", steps=3
+        channels=(8, 8), training_steps=3, batch_size=8, solver="ddpm", steps=4
     ),
     "VQ-VAE": VQVAEEstimator(
         codes=16, code_dim=4, width=8, prior_width=8, prior_layers=1, training_steps=3, batch_size=8
@@ -182,10 +183,25 @@ def test_a_solver_with_the_exact_noise_finds_the_only_image_there_is(
     assert (found.int() - image.int()).abs().max() <= (1 if steps == 1000 else 8)
 
 
-def test_only_steps_of_the_chain_can_be_taken(fitted: dict[str, Any]) -> None:
-    for steps in (0, 1001):
-        with pytest.raises(InputError, match=f"{steps} steps were asked for, expected 1 to 1000"):
-            fitted["DDPM"].solved_by("ddim", steps)
+@pytest.mark.parametrize("steps", [0, 3, 600, 1001])
+def test_only_steps_that_begin_with_noise_alone_can_be_taken(
+    fitted: dict[str, Any], steps: int
+) -> None:
+    with pytest.raises(InputError, match=f"{steps} steps were asked for, expected a divisor"):
+        fitted["DDPM"].solved_by("ddim", steps)
+    with pytest.raises(ValidationError):
+        PixelDiffusionEstimator(steps=steps)
+
+
+@pytest.mark.parametrize("name", ["pixel diffusion", "VQ-VAE"])
+def test_a_training_with_other_labels_is_not_gone_on_with(
+    pair: Digits, tmp_path: Path, name: str
+) -> None:
+    kept = Checkpoint(tmp_path / "checkpoint.safetensors")
+    ESTIMATORS[name].fit(*pair, seed=0, device=CPU, checkpoint=kept)
+    images, labels = pair
+    with pytest.raises(InputError, match="is from a training with images"):
+        ESTIMATORS[name].fit(images, labels.flip(0), seed=0, device=CPU, checkpoint=kept)
 
 
 # ---- both learn

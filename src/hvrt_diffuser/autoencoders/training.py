@@ -86,7 +86,14 @@ class TrainingOptions(BaseModel):
                 f"beta is {self.beta:g} and a regulariser ({self.regulariser.kind}) is given, "
                 "expected one of them: set beta to 0 or regulariser to null"
             )
-        if self.principal_path and self.regulariser and self.regulariser.kind == "decoder_spectrum":
+        spectral = self.regulariser is not None and self.regulariser.kind == "decoder_spectrum"
+        if self.ema_decay is not None and spectral:
+            raise ValueError(
+                f"ema_decay is {self.ema_decay:g} beside a regulariser of the decoder's spectrum, "
+                "which an average of weights does not keep, expected one of them: set ema_decay or "
+                "regulariser to null"
+            )
+        if self.principal_path and spectral:
             raise ValueError(
                 "principal_path is true beside a regulariser of the decoder's spectrum, which "
                 "knows nothing of that path, expected one of them: set principal_path to false or "

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import read_tensors, tensors_below, write_tensors
-from hvrt_diffuser.generators.protocol import check_images, requested_labels
+from hvrt_diffuser.generators.protocol import check_images, hash_images, requested_labels
 from hvrt_diffuser.optimisation import Precision, optimise
 from hvrt_diffuser.seeding import derive_seed, generator
 
@@ -86,11 +85,13 @@ class PixelDiffusion:
         """The same network with another way to draw.
 
         Raises:
-            InputError: a number of steps that is not between 1 and 1000.
+            InputError: a number of steps that does not divide 1000: the chain would not start at
+                its noisiest end.
         """
-        if not 1 <= steps <= TIMES:
+        if steps < 1 or TIMES % steps:
             raise InputError(
-                f"{steps} steps were asked for, expected 1 to {TIMES}: choose fewer or more"
+                f"{steps} steps were asked for, expected a divisor of {TIMES}: choose another "
+                "number, such as 50"
             )
         return replace(self, solver=solver, steps=steps)
 
@@ -157,7 +158,16 @@ class PixelDiffusionEstimator(BaseModel):
         "float32", description="of the convolutions in training; draws are float32"
     )
     solver: Literal["ddpm", "ddim"] = Field("ddim", description="how images are drawn")
-    steps: int = Field(50, ge=1, le=TIMES, description="evaluations of the network for an image")
+    steps: int = Field(
+        50, ge=1, description="evaluations of the network for an image, a divisor of 1000"
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _from_the_noisiest_end(cls, steps: int) -> int:
+        if TIMES % steps:
+            raise ValueError(f"{steps} steps do not divide {TIMES}: choose another, such as 50")
+        return steps
 
     def fit(
         self,
@@ -224,7 +234,7 @@ class PixelDiffusionEstimator(BaseModel):
             setting={
                 **self.model_dump(mode="json", exclude={"solver", "steps"}),
                 "seed": seed,
-                "images": hashlib.sha256(images.cpu().numpy().tobytes()).hexdigest(),
+                "images": hash_images(images, labels),
             },
         )
         origin = {"generator": KIND, **self.model_dump(mode="json"), "seed": seed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.requests import check_generator, check_requested_labels
 
-__all__ = ["ImageGenerator", "check_images", "requested_labels"]
+__all__ = ["ImageGenerator", "check_images", "hash_images", "requested_labels"]
 
 
 class ImageGenerator(Protocol):
@@ -71,6 +72,13 @@ def check_images(images: Tensor, labels: Tensor) -> Tensor:
             "to k-1 to occur: renumber the labels or add images of the missing classes"
         )
     return counts
+
+
+def hash_images(images: Tensor, labels: Tensor) -> str:
+    """SHA-256 of pixels and labels: what a training that is gone on with must share."""
+    found = hashlib.sha256(images.cpu().numpy().tobytes())
+    found.update(labels.cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 def requested_labels(

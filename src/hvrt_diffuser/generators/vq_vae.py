@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import read_tensors, tensors_below, write_tensors
-from hvrt_diffuser.generators.protocol import check_images, requested_labels
+from hvrt_diffuser.generators.protocol import check_images, hash_images, requested_labels
 from hvrt_diffuser.optimisation import Precision, optimise
 from hvrt_diffuser.seeding import derive_seed, generator
 
@@ -252,7 +251,8 @@ class VQVAEEstimator(BaseModel):
         images, labels = images.to(device), labels.to(device)
         _spread_codes(autoencoder, images, generator(seed, "VQ-VAE", "codes", device=device))
         # The share of the pixels' variance that is lost, beside the codes' terms of like size.
-        variance = (images[:AT_ONCE].float() / 255).var()
+        some_rows = torch.randperm(len(images), generator=generator(seed, "VQ-VAE", "variance"))
+        variance = (images[some_rows[:AT_ONCE].to(device)].float() / 255).var()
 
         def some(source: torch.Generator) -> Tensor:
             return torch.randint(len(images), (self.batch_size,), generator=source, device=device)
@@ -270,7 +270,7 @@ class VQVAEEstimator(BaseModel):
             "setting": {
                 **self.model_dump(mode="json"),
                 "seed": seed,
-                "images": hashlib.sha256(images.cpu().numpy().tobytes()).hexdigest(),
+                "images": hash_images(images, labels),
             },
         }
         autoencoder = optimise(

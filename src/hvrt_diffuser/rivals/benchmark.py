@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
+from hvrt_diffuser.images import fingerprint
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
 from hvrt_diffuser.rivals.likelihood import negative_elbo
@@ -153,7 +157,8 @@ def generator_rivals(
     Args:
         yardstick: of real images.
         estimators: by name, of :data:`GENERATORS`.
-        folder: of the states of trainings, which go on from there where they were cut off.
+        folder: of the states of trainings, which go on from there where they were cut off; what
+            that took before is not known, and ``train_seconds`` is then None.
         classifier: of TSTR.
         seeds: repetitions.
     """
@@ -161,26 +166,33 @@ def generator_rivals(
     def rival(name: str, estimator: ImageEstimator) -> Rival:
         kind = GENERATORS[name]
 
+        options = estimator.model_dump(mode="json")
+        train, test = yardstick.train, yardstick.test
+
         def measure(seed: int) -> Entry:
+            setting = json.dumps([name, options, seed, fingerprint(train)])
+            own = folder / hashlib.sha256(setting.encode()).hexdigest()[:16]
+            cut_off = own.exists()
             entry, model = measure_generator(
                 yardstick,
                 lambda: estimator.fit(
-                    yardstick.train.images,
-                    yardstick.train.labels,
+                    train.images,
+                    train.labels,
                     seed=seed,
                     device=yardstick.device,
-                    checkpoint=Checkpoint(folder / f"{name}_{seed}.checkpoint.safetensors"),
+                    checkpoint=Checkpoint(own / "checkpoint.safetensors"),
                 ),
                 kind.file,
                 classifier,
                 seed,
             )
-            bound = kind.bound(model, yardstick.test.images, seed) if kind.bound else None
+            if cut_off:
+                entry["train_seconds"] = None
+            bound = kind.bound(model, test.images, seed) if kind.bound else None
+            shutil.rmtree(own, ignore_errors=True)
             return {**entry, "nelbo": bound}
 
-        return Rival(
-            name, kind.what, {"options": estimator.model_dump(mode="json")}, seeds, measure
-        )
+        return Rival(name, kind.what, {"options": options}, seeds, measure)
 
     return [rival(name, estimator) for name, estimator in estimators.items()]
 

@@ -31,7 +31,8 @@ def negative_elbo(
     """-ELBO of binarised images with one draw each, in nats per image; None for colour.
 
     Kingma & Welling 2014, arXiv 1312.6114, Equation 7; it bounds the likelihood whatever the
-    weight that the KL term had in training.
+    weight that the KL term had in training, and whatever the posterior is made from. That is the
+    grey image: binarised ones are not what the encoder was trained on.
 
     Args:
         model: a VAE.
@@ -43,8 +44,9 @@ def negative_elbo(
         return None
     source = generator(seed, "rivals", "posterior", device=device)
     total = 0.0
-    for x in binary_images(images).to(device).split(BATCH_SIZE):
-        mean, log_variance = model.encode(x)
+    binary = binary_images(images).to(device).split(BATCH_SIZE)
+    for grey, x in zip(images.to(device).split(BATCH_SIZE), binary, strict=True):
+        mean, log_variance = model.encode(grey.float() / 255)
         assert log_variance is not None
         z = reparameterise(mean, log_variance, source)
         likelihood = negative_log_likelihood(model.decode(z), x, "bernoulli")

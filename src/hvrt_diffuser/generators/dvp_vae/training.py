@@ -78,8 +78,8 @@ def train(
     if tuple(images.shape[1:]) != architecture.shape or len(images) < options.batch_size:
         raise InputError(
             f"images of shape {tuple(images.shape)} were given, expected at least a batch of "
-            f"{options.batch_size} of shape {architecture.shape}: change the architecture or the "
-            "batch size"
+            f"{options.batch_size} of shape {architecture.shape}: resize them, take another "
+            "setting, or leave the model out"
         )
     training = _Training(images, architecture, options, seed, device)
     setting = {

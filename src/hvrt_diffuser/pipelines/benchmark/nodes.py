@@ -134,6 +134,7 @@ def compare_rivals(
         "autoencoder": autoencoder.fingerprint(),
         "classifier": classifier.fingerprint(),
         "images": fingerprint(images_train),
+        "images_test": fingerprint(images_test),
         "seed": seed,
     }
     kept = checkpoint.read(setting)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hvrt_diffuser.generators import PixelDiffusionEstimator, VQVAEEstimator
 from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
 from hvrt_diffuser.pipelines.options import DeviceOptions, Options
-from hvrt_diffuser.rivals import ImageEstimator, PriorName
+from hvrt_diffuser.rivals import PRIORS, ImageEstimator, PriorName
 
 __all__ = ["BenchmarkOptions", "GeneratorOptions"]
 
@@ -52,6 +52,13 @@ class BenchmarkOptions(DeviceOptions):
     tuning_epochs: int = Field(ge=1, description="of autoencoders that are tuned")
     generators: GeneratorOptions = Field(description="whole models")
     generator_seeds: int = Field(ge=1, description="repetitions of each, trained anew")
+
+    @field_validator("autoencoders")
+    @classmethod
+    def _no_name_of_a_prior(cls, autoencoders: dict[str, Any]) -> dict[str, Any]:
+        for name in autoencoders.keys() & PRIORS.keys():
+            raise ValueError(f"an autoencoder is called {name}, which is a prior's name: rename it")
+        return autoencoders
 
     def candidates(self) -> tuple[dict[str, tuple[Changes, ...]], dict[str, tuple[Changes, ...]]]:
         """Priors and autoencoders that are not left out."""
