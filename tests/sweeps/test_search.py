@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,21 @@ def test_a_search_that_was_cut_off_goes_on(storage: str) -> None:
     assert len(asked) == 9, "eight, and the one that was cut off"
     opened(storage).run(cut, 8)
     assert len(asked) == 9
+
+
+def test_searches_that_share_a_study_measure_no_more_and_give_the_same(storage: str) -> None:
+    asked: list[Point] = []
+
+    def slow(point: Point) -> dict[str, float | None]:
+        asked.append(point)
+        time.sleep(0.2)  # so that the others see it under way
+        return known(point)
+
+    searches = [opened(storage) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda search: search.run(slow, 7), searches))
+    assert len({tuple(point.items()) for point in asked}) == 7
+    assert found[0] == found[1] == found[2]
 
 
 def test_the_same_seed_proposes_the_same(tmp_path: Path) -> None:

@@ -44,8 +44,7 @@ class Blocks:
             values: by parameter, such as ``ae_training.beta``.
 
         Raises:
-            InputError: there is no such parameter.
-            ValidationError: a value is out of range.
+            InputError: there is no such parameter, or a value is out of range.
         """
         changes: dict[str, dict[str, Value]] = {}
         for name, value in values.items():
@@ -58,8 +57,8 @@ class Blocks:
                 "hvrt_fitting, such as ae_training.beta: correct hpo in conf/"
             )
         return Blocks(
-            _changed(self.ae_training, changes.get("ae_training", {})),
-            _changed(self.hvrt_fitting, changes.get("hvrt_fitting", {})),
+            _changed("ae_training", self.ae_training, changes),
+            _changed("hvrt_fitting", self.hvrt_fitting, changes),
         )
 
     def check(self, name: str, grid: Grid) -> None:
@@ -72,17 +71,20 @@ class Blocks:
             values = {key: value for key, value in point.items() if key != SEED}
             try:
                 self.at(values)
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise InputError(
-                    f"the sweep {name} has a point {values} with "
-                    f"{'.'.join(map(str, first['loc'])) or 'options'} {first['input']!r}: "
-                    f"{first['msg'][0].lower()}{first['msg'][1:]}; correct it in conf/"
-                ) from error
+            except InputError as error:
+                raise InputError(f"the sweep {name} has a point {values}: {error}") from error
 
 
-def _changed(options: Options, changes: Mapping[str, Value]) -> Options:
-    return type(options).model_validate({**options.model_dump(), **changes})
+def _changed(block: str, options: Options, changes: Mapping[str, Mapping[str, Value]]) -> Options:
+    try:
+        return type(options).model_validate({**options.model_dump(), **changes.get(block, {})})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, (block, *first["loc"])))
+        raise InputError(
+            f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}; correct "
+            "it in conf/"
+        ) from error
 
 
 class Bench:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from hvrt_diffuser.files import Turn
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Point, Value
-from hvrt_diffuser.sweeps.study import MEASURES, Measured, Measures, open_study
+from hvrt_diffuser.sweeps.study import MEASURES, PATIENCE, Measured, Measures, open_study
 
 __all__ = ["OBJECTIVES", "Search"]
 
@@ -32,11 +34,13 @@ class Search:
     Attributes:
         space: the values by parameter.
         study: its trials have the values of :data:`OBJECTIVES`, and all measures as an attribute.
+        turn: taken by the process that is given a point, so that it knows of those under way.
         seed: of the proposals.
     """
 
     space: Mapping[str, Sequence[Value]]
     study: optuna.Study
+    turn: Turn
     seed: int
 
     @classmethod
@@ -51,15 +55,17 @@ class Search:
     ) -> Search:
         """Open the study of a search, or make it; see :meth:`hvrt_diffuser.sweeps.Sweep.open`."""
         identity = [dict(space), setting]
-        study = open_study(storage, name, identity, OBJECTIVES, setting, Turn(turn))
-        return cls(space, study, seed)
+        own = Turn(turn)
+        study = open_study(storage, name, identity, OBJECTIVES, setting, own)
+        return cls(space, study, own, seed)
 
     def run(self, measure: Callable[[Point], Measures], trials: int) -> Measured:
         """Measure until the study holds so many different points, and give the best.
 
         Proposals are those of the tree-structured Parzen estimator (Ozaki et al. 2022, for several
-        objectives). Processes may share a study, and a search that is killed goes on from the
-        trials that are there. A point that was measured before is not measured again.
+        objectives). Processes may share a study: each waits for the others' last points, and all
+        give the same. A search that is killed goes on from the trials that are there. A point that
+        was measured before is not measured again.
 
         Args:
             measure: gives the measures of a point, whose ``seed`` is 0.
@@ -73,7 +79,8 @@ class Search:
             point: Point = {
                 key: trial.suggest_categorical(key, values) for key, values in self.space.items()
             }
-            known = next((t for t in self._complete() if t.params == point), None)
+            self.turn.give()  # others see this point from now on
+            known = next((t for t in self._trials(TrialState.COMPLETE) if t.params == point), None)
             measures = known.user_attrs[MEASURES] if known else measure({**point, SEED: 0})
             trial.set_user_attr(MEASURES, dict(measures))
             values = (measures[name] for name in OBJECTIVES)
@@ -85,28 +92,41 @@ class Search:
         done, total = 0, min(trials, reachable)
         with progress(f"searching {self.study.study_name}", total, "points") as advance:
             while True:
-                found = self._different()
+                found = self._different(TrialState.COMPLETE)
                 for trial in found[done:total]:
                     advance(", ".join(f"{k} {v:.4g}" for k, v in self._values(trial).items()))
                 done = len(found)
                 if done >= total:
                     return self._best(found)
-                # A sampler of its own for each proposal: what it proposes depends on the trials
-                # that are there, and not on how often a search was cut off.
-                self.study.sampler = optuna.samplers.TPESampler(
-                    seed=derive_seed(self.seed, "search", len(self.study.trials)) % 2**32,
-                    multivariate=True,
-                    constant_liar=True,
-                )
-                self.study.optimize(objective, n_trials=1)
+                with self.turn:
+                    fail_stale_trials(self.study)
+                    under_way = self._different(TrialState.COMPLETE, TrialState.RUNNING)
+                    missing = len(under_way) < total
+                    if missing:
+                        self._propose_anew()
+                        self.study.optimize(objective, n_trials=1)
+                if not missing:
+                    time.sleep(PATIENCE)
 
-    def _complete(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    def _propose_anew(self) -> None:
+        """Take a sampler of its own for the next proposal.
 
-    def _different(self) -> list[FrozenTrial]:
+        What it proposes depends on the trials that are there, and not on how often a search was
+        cut off.
+        """
+        self.study.sampler = optuna.samplers.TPESampler(
+            seed=derive_seed(self.seed, "search", len(self.study.trials)) % 2**32,
+            multivariate=True,
+            constant_liar=True,
+        )
+
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=states)
+
+    def _different(self, *states: TrialState) -> list[FrozenTrial]:
         """The first trial of each point, in the order of their numbers."""
         found: list[FrozenTrial] = []
-        for trial in self._complete():
+        for trial in self._trials(*states):
             if not any(trial.params == other.params for other in found):
                 found.append(trial)
         return found

@@ -25,7 +25,7 @@ from hvrt_diffuser.files import Turn
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.sweeps.grid import Grid, Point
 
-__all__ = ["DIRECTIONS", "MEASURES", "Measured", "Measures", "Sweep", "open_study"]
+__all__ = ["DIRECTIONS", "MEASURES", "PATIENCE", "Measured", "Measures", "Sweep", "open_study"]
 
 HEARTBEAT = 10  # seconds between two signs of life of a trial
 GRACE = 60  # seconds without one after which its process is taken for dead
