@@ -16,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from hvrt_diffuser import terminal
+from hvrt_diffuser.files import Turn
 from hvrt_diffuser.machine import memory, reset_peak
 
 __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
@@ -28,7 +29,11 @@ STAGES = "stages"
 
 
 class CheckedParameters:
-    """All parameters are checked before anything runs, and the devices they name before nodes."""
+    """All parameters are checked before anything runs, and the devices they name before nodes.
+
+    Whether there are images enough for every row of TSTR is known once they are read, and said
+    before anything is trained.
+    """
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -38,11 +43,20 @@ class CheckedParameters:
         self._parameters = check_parameters(context.config_loader["parameters"])
 
     @hook_impl
-    def before_pipeline_run(self) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Raise InputError for a device that is not there."""
         from hvrt_diffuser.pipelines.parameters import check_devices
 
         check_devices(self._parameters)
+        self._outputs = pipeline.all_outputs()
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Raise InputError for training images that are too few for the TSTR of this run."""
+        from hvrt_diffuser.pipelines.tstr.tasks import check_rows
+
+        if dataset_name == "images_train" and "tstr_metrics" in self._outputs:
+            check_rows(data, self._parameters.tstr)
 
 
 class RawImages:
@@ -75,23 +89,23 @@ class RunSummary:
         self._start = 0.0
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
-        self._stages: dict[str, dict[str, Any]] = {}
-        self._environment = ""
+        self._same_run = ""
         self._command = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep what ``kedro viz`` needs to show the same run."""
-        self._environment = f" --env {context.env}" if context.env else ""
+        name = context.config_loader.runtime_params.get("run_name")
+        self._same_run = f" --env {context.env}" if context.env else ""
+        self._same_run += f" --params run_name={name}" if name else ""
 
     @hook_impl
     def before_pipeline_run(self, catalog: Any) -> None:
-        """Start the clock, and go on from what earlier runs left of the same files."""
+        """Start the clock."""
         self._start = time.perf_counter()
         self._command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         self._seconds.clear()
         self._catalog = catalog
-        self._stages = catalog.load(STAGES) if catalog.exists(STAGES) else {}
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -105,12 +119,15 @@ class RunSummary:
         seconds = time.perf_counter() - self._started[node.name]
         found = memory()
         self._seconds[node.name] = seconds
-        self._stages[node.name] = {
+        stage = {
             "seconds": round(seconds, 2),
             "peak_mb": round(found[1]) if found else None,
             "command": self._command,
         }
-        self._catalog.save(STAGES, self._stages)
+        file = Path(str(self._catalog[STAGES]._filepath))
+        with Turn(file.with_suffix(".lock")):  # another process may be at another stage
+            stages = self._catalog.load(STAGES) or {}
+            self._catalog.save(STAGES, {**stages, node.name: stage})
         logger.info("%s: %s written, %.1f s", node.name, dataset_name, seconds)
 
     @hook_impl
@@ -139,7 +156,7 @@ class RunSummary:
                 },
                 seconds=time.perf_counter() - self._start,
                 node_seconds=self._seconds,
-                see_more=f"{kedro} viz run{self._environment}",
+                see_more=f"{kedro} viz run{self._same_run}",
             )
         )
 

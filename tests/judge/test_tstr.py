@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
+from torch import Tensor
 
+from hvrt_diffuser.augmentation import Augmentation
+from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.judge import Predictions, Task, mcnemar, tabulate, train_and_test
-from hvrt_diffuser.judge.rows import equal_n
+from hvrt_diffuser.judge import Predictions, Task, mcnemar, rows, tabulate, train_and_test
+from hvrt_diffuser.judge.rows import equal_n, fit_on_few
+from hvrt_diffuser.samplers import HVRTEstimator
 
 CPU = torch.device("cpu")
 NAMES = ("a", "b", "c")
@@ -133,3 +138,33 @@ def test_test_images_of_one_class_are_refused(digits: LabelledImages) -> None:
     ones = digits[(digits.labels == 1).nonzero()[:, 0]]
     with pytest.raises(InputError, match="one class"):
         train_and_test([], ones, OPTIONS, seeds=2, seed=0, device=CPU, origin={})
+
+
+@pytest.mark.parametrize("n", [100, 1000, 2500])
+@pytest.mark.parametrize("held_out", [0.0, 0.02, 0.3])
+def test_a_generator_of_few_images_takes_as_many_steps_as_one_of_all(
+    digits: LabelledImages,
+    make_options: Callable[..., TrainingOptions],
+    monkeypatch: pytest.MonkeyPatch,
+    n: int,
+    held_out: float,
+) -> None:
+    asked: list[TrainingOptions] = []
+
+    def train(images: Tensor, options: TrainingOptions, **_: Any) -> Any:
+        asked.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rows, "train_autoencoder", train)
+    options = make_options(epochs=20, batch_size=256, validation_fraction=held_out)
+    few = equal_n(digits, n)(0)
+    with pytest.raises(KeyboardInterrupt):
+        fit_on_few(*few, 60_000, options, HVRTEstimator(), Augmentation(), seed=0, device=CPU)
+
+    def steps(n: int, options: TrainingOptions) -> tuple[int, int]:
+        an_epoch = (n - round(n * held_out)) // options.batch_size
+        return options.epochs * an_epoch, an_epoch
+
+    wanted, _ = steps(60_000, options)
+    found, an_epoch = steps(n, asked[0])
+    assert abs(found - wanted) <= an_epoch / 2

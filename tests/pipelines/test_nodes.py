@@ -43,6 +43,7 @@ from hvrt_diffuser.pipelines.tstr.nodes import (
     train_synthetic_test_real,
 )
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.tstr.tasks import check_rows
 from hvrt_diffuser.samplers import LatentFlow, SmoothedBootstrap, StandardNormal
 
 CPU = torch.device("cpu")
@@ -772,6 +773,54 @@ class TestTSTR:
         run(checkpoint, few)
         with pytest.raises(InputError, match="is from a training with tstr"):
             run(checkpoint, few.model_copy(update={"seeds": 3}))
+
+    def test_refuses_a_sampler_that_was_fitted_by_other_parameters(
+        self,
+        train: LabelledImages,
+        test: LabelledImages,
+        autoencoder: Autoencoder,
+        sampler: SmoothedBootstrap,
+        vae: Autoencoder,
+        tmp_path: Any,
+    ) -> None:
+        """Rows of generators that saw fewer images would be of another sampler."""
+        models = (train, test, autoencoder, sampler, vae, self.VAE, TRAINING)
+        wider = FITTING.model_copy(update={"noise_scale": 2.0})
+        for asked, word in (
+            (("hvrt", wider, FLOW), "noise_scale 2.0"),
+            (("flow_map", FITTING, FLOW), "sampler flow map"),
+        ):
+            with pytest.raises(InputError, match=f"while the parameters ask for {word}"):
+                train_synthetic_test_real(
+                    *models,
+                    *asked,  # type: ignore[arg-type]
+                    ENCODING,
+                    self.OPTIONS,
+                    0,
+                    "cpu",
+                    Checkpoint(tmp_path / "checkpoint.safetensors"),
+                )
+
+    @pytest.mark.parametrize(
+        ("changes", "remedy"),
+        [
+            ({"few_shot": 50}, "set tstr.few_shot to at most LEAST, or to null"),
+            ({"n": (30, 119)}, "set tstr.n to at most MOST, or to all 120"),
+        ],
+    )
+    def test_too_few_images_of_a_class_are_told_by_the_parameter(
+        self, train: LabelledImages, changes: dict[str, Any], remedy: str
+    ) -> None:
+        least = int(torch.bincount(train.labels).min())
+        check_rows(train, self.OPTIONS)
+        remedy = remedy.replace("LEAST", str(least)).replace("MOST", str(3 * least))
+        with pytest.raises(InputError, match=f"has {least} training images.*{remedy}"):
+            check_rows(train, self.OPTIONS.model_copy(update=changes))
+
+    def test_rows_may_have_fewer_images_than_there_are_classes(self, train: LabelledImages) -> None:
+        images, labels = equal_n(train, 2)(0)
+        assert len(images) == 2
+        assert labels.tolist() == [0, 1]
 
     def test_is_drawn(self, metrics: dict[str, Any]) -> None:
         drawn = plot_tstr(metrics)

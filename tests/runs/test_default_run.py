@@ -101,6 +101,7 @@ GPU_NODES = {
     "encode_train",
     "encode_test",
     "encode_augmented",
+    "fit_sampler",
     "generate_images",
     "plot_grid",
     "train_judge",

@@ -102,6 +102,16 @@ class TestEffects:
         assert found[0] == found[2]
         assert found[0] != found[1]
 
+    def test_the_way_to_see_more_leads_to_the_same_run(
+        self, finished_copy: Any, kedro_here: Any
+    ) -> None:
+        for folder in (finished_copy.path / "data").iterdir():
+            if (folder / "test").exists():
+                (folder / "test").rename(folder / "another")
+        arguments = ("run", "--env", "test", "--pipelines", "generation")
+        done = kedro_here(finished_copy, *arguments, "--params", "run_name=another")
+        assert "kedro viz run --env test --params run_name=another" in " ".join(done.stdout.split())
+
     def test_run_name_gives_a_folder_of_its_own(self, project: Any, kedro_here: Any) -> None:
         arguments = ("run", "--env", "test", "--pipelines", "data_ingest")
         kedro_here(project, *arguments, "--params", "run_name=another")

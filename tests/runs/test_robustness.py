@@ -101,6 +101,14 @@ class TestSources:
         said = refused(project, kedro_here, sentence, env="image_folder")
         assert "image_folder images cannot be split" in said
 
+    def test_too_few_for_tstr_is_told_before_anything_is_trained(
+        self, project: Any, own_images: Path, kedro_here: Any, sentence: Any
+    ) -> None:
+        said = sentence(kedro_here(project, "run", "--env", "image_folder", check=False))
+        assert "tstr.few_shot to at most" in said
+        folder = project.path / "data" / "06_models"
+        assert not list(folder.rglob("*.safetensors"))
+
     def test_another_dataset_under_the_same_name(
         self, finished_copy: Any, kedro_here: Any, sentence: Any
     ) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "both",
     "copied",
     "decoded",
+    "enough",
     "equal_n",
     "even_labels",
     "fit_on_few",
@@ -53,20 +54,31 @@ def all_images(train: LabelledImages) -> Row:
     return fixed(train.images, train.labels)
 
 
+def enough(train: LabelledImages, n: int) -> bool:
+    """Whether every class has the images that n, even by class, take."""
+    wanted, counts = _by_class(train, n)
+    return not (counts < wanted).any()
+
+
+def _by_class(train: LabelledImages, n: int) -> tuple[Tensor, Tensor]:
+    """Images of each class that n take, and that there are; int64 (k,)."""
+    k = len(train.class_names)
+    return torch.bincount(even_labels(n, k), minlength=k), torch.bincount(train.labels, minlength=k)
+
+
 def equal_n(train: LabelledImages, n: int) -> Row:
     """Of the real training images n, even by class, without repetition.
 
     Raises:
         InputError: a class has too few.
     """
-    wanted = torch.bincount(even_labels(n, len(train.class_names)))
-    counts = torch.bincount(train.labels, minlength=len(wanted))
-    if (counts < wanted).any():
+    wanted, counts = _by_class(train, n)
+    if not enough(train, n):
         short = int((counts < wanted).nonzero()[0])
         raise InputError(
             f"class {train.class_names[short]} has {int(counts[short])} training images, expected "
-            f"{int(wanted[short])} for {n} images that are even by class: set tstr.n to at most "
-            f"{int(counts.min()) * len(wanted)}, or to all {len(train)}"
+            f"{int(wanted[short])} for {n} images that are even by class: ask for at most "
+            f"{int(counts.min()) * len(wanted)}"
         )
 
     def row(seed: int) -> tuple[Tensor, Tensor]:
@@ -131,8 +143,8 @@ def fit_on_few(
 ) -> tuple[Autoencoder, LatentSampler]:
     """An autoencoder and a sampler that have seen these images alone.
 
-    The autoencoder takes as many optimiser steps as on ``n_all`` images: more epochs. A batch is at
-    most half of the images.
+    The autoencoder takes as many optimiser steps as on ``n_all`` images, to half an epoch: more
+    epochs. A batch is at most half of the images that it is trained on.
 
     Args:
         images: uint8 (n, c, h, w).
@@ -147,9 +159,11 @@ def fit_on_few(
     Raises:
         InputError: too few images to train or to fit on.
     """
-    batch_size = min(training.batch_size, len(images) // 2)
-    per_image = training.epochs * batch_size / training.batch_size
-    epochs = max(1, round(per_image * n_all / len(images)))
+    held_out = training.validation_fraction
+    n_train, n_all = (n - round(n * held_out) for n in (len(images), n_all))
+    batch_size = max(2, min(training.batch_size, n_train // 2))
+    steps = training.epochs * (n_all // training.batch_size)
+    epochs = max(1, round(steps / max(1, n_train // batch_size)))
     training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     autoencoder, _ = train_autoencoder(images, training, seed=seed, device=device)
     latents, _ = encode_images(autoencoder, images, device)

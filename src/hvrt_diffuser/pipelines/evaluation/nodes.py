@@ -79,6 +79,7 @@ def evaluate(
     return {
         "origin": latent_sampler.origin,
         "images": fingerprint(synthetic_images),
+        "latent_dim": autoencoder.architecture.latent_dim,
         "leaves": _leaves(latent_sampler),
         "judge_accuracy": 100 * correct.double().mean().item(),
         **measure(evidence),

@@ -31,6 +31,7 @@ def export(
     verdicts = report_metrics["verdict"].values()
     machine, parameters = report_metrics["machine"], report_metrics["parameters"]
     made = report_metrics["stages"].get("generate_images", {})
+    own_seed = parameters["generation.seed"]
     fd = evaluation["fd_classifier"]
     facts = CardFacts(
         title=f"Synthetic images: {report_metrics['run_name']}",
@@ -39,9 +40,9 @@ def export(
         shape=synthetic_images.shape,
         source=report_metrics["dataset"]["source"],
         n_training=report_metrics["dataset"]["n_train"],
-        autoencoder=f"convolutional, {parameters['ae_training.latent_dim']} latent dimensions",
+        autoencoder=f"convolutional, {evaluation['latent_dim']} latent dimensions",
         sampler=_in_words(evaluation["origin"]),
-        seed=report_metrics["seed"],
+        seed=report_metrics["seed"] if own_seed is None else own_seed,
         versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
         command=made.get("command", "# not recorded"),
         verdict=[

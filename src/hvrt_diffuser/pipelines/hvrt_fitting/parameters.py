@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hvrt_diffuser.samplers import FlowEstimator, FlowMapEstimator, HVRTEstimator
+from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.samplers import FlowEstimator, FlowMapEstimator, HVRTEstimator, LatentSampler
 
-__all__ = ["FlowOptions", "HVRTFittingOptions", "SamplerName", "choose_estimator"]
+__all__ = [
+    "FlowOptions",
+    "HVRTFittingOptions",
+    "SamplerName",
+    "check_sampler",
+    "choose_estimator",
+]
 
 SamplerName = Literal["hvrt", "latent_flow", "flow_map"]
 
@@ -17,6 +24,37 @@ class HVRTFittingOptions(HVRTEstimator):
 
 class FlowOptions(FlowMapEstimator):
     """How a latent flow is trained, and distilled to its map."""
+
+
+NAMES: dict[SamplerName, str] = {
+    "hvrt": "HVRT",
+    "latent_flow": "latent flow",
+    "flow_map": "flow map",
+}
+
+
+def check_sampler(
+    sampler: LatentSampler, name: SamplerName, estimator: HVRTEstimator | FlowEstimator
+) -> None:
+    """Check that a sampler was fitted as the parameters say.
+
+    Args:
+        sampler: as it was left by an earlier run.
+        name: of the parameters.
+        estimator: of the parameters.
+
+    Raises:
+        InputError: it was not; names the first difference.
+    """
+    wanted = {"sampler": NAMES[name], **estimator.model_dump(mode="json")}
+    for option, value in wanted.items():
+        found = sampler.origin.get(option)
+        if found != value:
+            raise InputError(
+                f"the sampler that is there was fitted with {option} {found}, while the parameters "
+                f"ask for {option} {value}: give the parameters that it was fitted with, or run "
+                "hvrt_fitting and generation again"
+            )
 
 
 def choose_estimator(

@@ -26,6 +26,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 "latent_sampler",
                 name="fit_sampler",
+                tags="gpu",
             ),
             node(
                 describe_partition, "latent_sampler", "partition_table", name="describe_partition"

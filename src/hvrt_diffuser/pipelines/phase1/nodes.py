@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier
 from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.yardsticks import yardstick_of
-from hvrt_diffuser.samplers import LatentSampler, StandardNormal, fit_posterior
+from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap, StandardNormal, fit_posterior
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import Measured, plot_sweep, summarise_points
 
@@ -42,7 +43,15 @@ def measure_model(
 
     ``prior`` decodes N(0, I). ``posterior``, of VAEs alone, encodes a training image with noise:
     the reparameterisation, of which every draw is near a training image.
+
+    Raises:
+        InputError: the sampler is not HVRT's.
     """
+    if not isinstance(latent_sampler, SmoothedBootstrap):
+        raise InputError(
+            f"the sampler is a {latent_sampler.origin['sampler']}, expected HVRT's: run phase1 "
+            "with generation.sampler=hvrt"
+        )
     where = resolve_device(options.device or device)
     yardstick = yardstick_of(
         (images_train, images_test),
@@ -52,7 +61,7 @@ def measure_model(
         options,
         where,
     )
-    samplers = {
+    samplers: dict[str, LatentSampler] = {
         "hvrt": latent_sampler,
         "prior": StandardNormal(model.architecture.latent_dim, latent_sampler.counts),
     }

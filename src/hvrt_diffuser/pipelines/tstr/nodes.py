@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -10,13 +9,14 @@ from matplotlib.figure import Figure
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.images import LabelledImages, fingerprint
 from hvrt_diffuser.judge import Predictions, tabulate, train_and_test
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
     FlowOptions,
     HVRTFittingOptions,
     SamplerName,
+    check_sampler,
     choose_estimator,
 )
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
@@ -44,9 +44,15 @@ def train_synthetic_test_real(
     device: str,
     checkpoint: Checkpoint,
 ) -> Predictions:
-    """What classifiers trained on each row see in the test images, over several repetitions."""
+    """What classifiers trained on each row see in the test images, over several repetitions.
+
+    Raises:
+        InputError: the sampler is not the one that the parameters ask for, which rows of
+            generators that saw fewer images are fitted by; or a class has too few images for a row.
+    """
     where = resolve_device(options.device or device)
     estimator = choose_estimator(sampler_name, hvrt, flow)
+    check_sampler(latent_sampler, sampler_name, estimator)
     posterior = fit_posterior(*encode_images(vae, images_train.images, where), images_train.labels)
     setting = {
         "tstr": options.model_dump_json(exclude={"device"}),
@@ -57,7 +63,8 @@ def train_synthetic_test_real(
         "autoencoder": autoencoder.fingerprint(),
         "vae": vae.fingerprint(),
         "seed": seed,
-        "images": hashlib.sha256(images_train.images.numpy().tobytes()).hexdigest(),
+        "images": fingerprint(images_train),
+        "images_test": fingerprint(images_test),
     }
     kept = checkpoint.read(setting)
     done = Predictions.unpacked(kept[0], kept[1]) if kept else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from hvrt_diffuser.classifiers import ClassifierOptions
@@ -13,7 +15,7 @@ __all__ = ["TSTROptions"]
 class TSTROptions(DeviceOptions):
     """How classifiers are trained on synthetic images and tested on real ones."""
 
-    n: tuple[int, ...] = Field(
+    n: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         min_length=1, description="training images of a row, even by class; one table for each"
     )
     seeds: int = Field(ge=2, description="repetitions, each with draws and weights of its own")

@@ -9,6 +9,7 @@ import torch
 
 from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge import Task
 from hvrt_diffuser.judge.rows import (
@@ -17,6 +18,7 @@ from hvrt_diffuser.judge.rows import (
     both,
     copied,
     decoded,
+    enough,
     equal_n,
     fit_on_few,
     fixed,
@@ -31,9 +33,31 @@ from hvrt_diffuser.samplers import (
 )
 from hvrt_diffuser.seeding import derive_seed
 
-__all__ = ["compared_with", "list_tasks"]
+__all__ = ["check_rows", "compared_with", "list_tasks"]
 
 Key = tuple[str, int]
+
+
+def check_rows(train: LabelledImages, options: TSTROptions) -> None:
+    """Check that there are images enough for every row.
+
+    Raises:
+        InputError: a class has too few.
+    """
+    counts = torch.bincount(train.labels, minlength=len(train.class_names))
+    least = int(counts.min())
+    where = f"class {train.class_names[int(counts.argmin())]} has {least} training images"
+    for n in options.n:
+        if n < len(train) and not enough(train, n):
+            raise InputError(
+                f"{where}, too few for the rows of {n} real images that are even by class: set "
+                f"tstr.n to at most {least * len(counts)}, or to all {len(train)}"
+            )
+    if options.few_shot and options.few_shot > least:
+        raise InputError(
+            f"{where}, too few for the rows of {options.few_shot} of each class: set tstr.few_shot "
+            f"to at most {least}, or to null, which leaves these rows out"
+        )
 
 
 def compared_with(vae: str, train: LabelledImages, options: TSTROptions) -> dict[Key, Key | None]:
@@ -95,6 +119,7 @@ def list_tasks(
     Raises:
         InputError: a class has too few images for a row.
     """
+    check_rows(train, options)
     everything = len(train)
     prior = StandardNormal(autoencoder.architecture.latent_dim, sampler.counts)
     vae_name, vae_model, posterior = vae
