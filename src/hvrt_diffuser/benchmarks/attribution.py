@@ -56,18 +56,16 @@ def describe_samplers(material: Material, progress: Any) -> list[dict[str, Any]]
         for conditional in (False, True):
             source = torch.Generator().manual_seed(0)
             drawn = sampler.draw(len(wanted), wanted if conditional else None, generator=source)
-            assert drawn.rows is not None, "HVRT starts from rows"
             z = drawn.latents.numpy()
-            from_row = estimator.strategy != "univariate_kde_copula"
             part = sampler.per_class if conditional else sampler.overall
             table.append(
                 {
                     "sampler": name,
                     "draws": "of given classes" if conditional else "of all classes",
                     "leaves": part.n_leaves,
-                    "attribution": attribution(z, drawn.rows.numpy(), training)
-                    if from_row
-                    else None,
+                    "attribution": None
+                    if drawn.rows is None
+                    else attribution(z, drawn.rows.numpy(), training),
                     "dcr_latent": _distance(z, training) / usual_latent,
                     "dcr_image": _distance(_pixels(material, drawn.latents[:N_IMAGES]), pixels)
                     / usual_image,

@@ -14,7 +14,7 @@ from torch import Tensor
 from hvrt_diffuser.files import tensors_below, write_tensors
 from hvrt_diffuser.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.allocation import Allocation, allocate
-from hvrt_diffuser.samplers.kernels import KERNELS, Kernel, ProductKernel
+from hvrt_diffuser.samplers.kernels import KERNELS, CopulaKernel, Kernel, ProductKernel
 from hvrt_diffuser.samplers.leaves import Leaves
 from hvrt_diffuser.samplers.protocol import Draws
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
@@ -156,7 +156,7 @@ class SmoothedBootstrap:
         generator: torch.Generator,
         allocation: Allocation = "uniform",
     ) -> Draws:
-        """Draw n latents, and say which rows they started from.
+        """Draw n latents, and say which rows they started from; a copula starts from none.
 
         Args:
             n: how many, at least 1.
@@ -194,7 +194,9 @@ class SmoothedBootstrap:
                 rows is not None,
                 generator,
             )
-        return Draws(*drawn)
+        latents, own, places = drawn
+        starts_from_rows = not isinstance(neighbourhoods.kernel, CopulaKernel)
+        return Draws(latents, own, places if starts_from_rows else None)
 
     def _fill(
         self,
