@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -145,24 +145,26 @@ class Turn:
     """What one process at a time may have; the system takes it from a process that is killed.
 
     Args:
-        path: a file that all of them agree on; it is made, and stays, empty.
+        path: a folder that is there, or a file that all of them agree on, which is made, and
+            stays, empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: IO[str] | None = None
+        self._descriptor: int | None = None
 
     def take(self) -> None:
         """Wait until no other process has it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        flags = os.O_RDONLY if self.path.is_dir() else os.O_RDWR | os.O_CREAT
+        self._descriptor = os.open(self.path, flags, 0o666)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def give(self) -> None:
         """Let another process have it; nothing happens where this one does not."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def __enter__(self) -> None:
         self.take()

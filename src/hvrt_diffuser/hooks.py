@@ -124,8 +124,9 @@ class RunSummary:
             "peak_mb": round(found[1]) if found else None,
             "command": self._command,
         }
-        file = Path(str(self._catalog[STAGES]._filepath))
-        with Turn(file.with_suffix(".lock")):  # another process may be at another stage
+        folder = Path(str(self._catalog[STAGES]._filepath)).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with Turn(folder):  # another process may be at another stage
             stages = self._catalog.load(STAGES) or {}
             self._catalog.save(STAGES, {**stages, node.name: stage})
         logger.info("%s: %s written, %.1f s", node.name, dataset_name, seconds)
