@@ -165,7 +165,6 @@ def generator_rivals(
 
     def rival(name: str, estimator: ImageEstimator) -> Rival:
         kind = GENERATORS[name]
-
         options = estimator.model_dump(mode="json")
         train, test = yardstick.train, yardstick.test
 
