@@ -52,10 +52,13 @@ def forest(neighbourhoods: Neighbourhoods) -> Forest:
 
 
 def draws(sampler: SmoothedBootstrap, n: int = 2000) -> list[Tensor]:
-    """With labels drawn, and with labels given."""
+    """With labels drawn, and with labels given; the copula's start from no row."""
     labels = torch.arange(n) % sampler.n_classes
     return [
-        tensor for asked in (None, labels) for tensor in sampler.draw(n, asked, generator=source())
+        tensor
+        for asked in (None, labels)
+        for tensor in sampler.draw(n, asked, generator=source())
+        if tensor is not None
     ]
 
 
