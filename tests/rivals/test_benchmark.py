@@ -28,6 +28,7 @@ from hvrt_diffuser.rivals import (
     Shared,
     autoencoder_rivals,
     autoencoder_trials,
+    check_generators,
     chosen,
     compare_speed,
     generator_rivals,
@@ -347,6 +348,18 @@ def models(yardstick: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> di
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "BATCHES", (1, 8))  # how large a batch is does not matter here
         return {row["rival"]: row for row in summarise(measure_rivals(rivals, seed=0))}
+
+
+def test_images_that_a_whole_model_cannot_be_trained_on_are_refused_first(
+    digits: LabelledImages,
+) -> None:
+    estimators = {"vq_vae": VQVAEEstimator(), "dvp_vae": DVPVAEEstimator()}
+    check_generators(estimators, digits)
+    wide = LabelledImages(
+        digits.images.repeat(1, 1, 1, 2), digits.labels, digits.class_names, digits.source
+    )
+    with pytest.raises(InputError, match=r"dvp_vae cannot be trained: images of shape .*28, 56"):
+        check_generators(estimators, wide)
 
 
 def test_whole_models_have_rows_like_the_others(

@@ -169,6 +169,24 @@ class PixelDiffusionEstimator(BaseModel):
             raise ValueError(f"{steps} steps do not divide {TIMES}: choose another, such as 50")
         return steps
 
+    def check(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Check images uint8 (n, c, h, w) and labels int64 (n,) before a fit.
+
+        Returns:
+            int64 (k,), the number of images of each class.
+
+        Raises:
+            InputError: shapes or types that do not fit, or classes that are not 0 ... k-1.
+        """
+        counts = check_images(images, labels)
+        unit = 2 ** (len(self.channels) - 1)
+        if images.shape[2] % unit or images.shape[3] % unit:
+            raise InputError(
+                f"images of {images.shape[2]}x{images.shape[3]} pixels were given, expected sides "
+                f"that are multiples of {unit}: resize them or give fewer channels"
+            )
+        return counts
+
     def fit(
         self,
         images: Tensor,
@@ -192,13 +210,7 @@ class PixelDiffusionEstimator(BaseModel):
                 another setting.
             FloatingPointError: the loss became infinite or NaN.
         """
-        counts = check_images(images, labels)
-        unit = 2 ** (len(self.channels) - 1)
-        if images.shape[2] % unit or images.shape[3] % unit:
-            raise InputError(
-                f"images of {images.shape[2]}x{images.shape[3]} pixels were given, expected sides "
-                f"that are multiples of {unit}: resize them or give fewer channels"
-            )
+        counts = self.check(images, labels)
         size: dict[str, Any] = {
             "shape": list(images.shape[1:]),
             "channels": list(self.channels),

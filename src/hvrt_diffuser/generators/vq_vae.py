@@ -208,6 +208,23 @@ class VQVAEEstimator(BaseModel):
         "float32", description="of the convolutions in training; draws are float32"
     )
 
+    def check(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Check images uint8 (n, c, h, w) and labels int64 (n,) before a fit.
+
+        Returns:
+            int64 (k,), the number of images of each class.
+
+        Raises:
+            InputError: shapes or types that do not fit, or classes that are not 0 ... k-1.
+        """
+        counts = check_images(images, labels)
+        if images.shape[2] % 4 or images.shape[3] % 4:
+            raise InputError(
+                f"images of {images.shape[2]}x{images.shape[3]} pixels were given, expected sides "
+                "that are multiples of 4: resize them"
+            )
+        return counts
+
     def fit(
         self,
         images: Tensor,
@@ -232,12 +249,7 @@ class VQVAEEstimator(BaseModel):
                 another setting.
             FloatingPointError: the loss became infinite or NaN.
         """
-        counts = check_images(images, labels)
-        if images.shape[2] % 4 or images.shape[3] % 4:
-            raise InputError(
-                f"images of {images.shape[2]}x{images.shape[3]} pixels were given, expected sides "
-                "that are multiples of 4: resize them"
-            )
+        counts = self.check(images, labels)
         size: dict[str, Any] = {
             "shape": list(images.shape[1:]),
             "n_classes": len(counts),

@@ -3,6 +3,7 @@
 from hvrt_diffuser.rivals.benchmark import (
     Rival,
     autoencoder_rivals,
+    check_generators,
     generator_rivals,
     measure_rivals,
     prior_rivals,
@@ -30,6 +31,7 @@ __all__ = [
     "Shared",
     "autoencoder_rivals",
     "autoencoder_trials",
+    "check_generators",
     "chosen",
     "compare_speed",
     "generator_rivals",

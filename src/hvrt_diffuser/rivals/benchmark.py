@@ -14,8 +14,9 @@ from typing import Any
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.images import fingerprint
+from hvrt_diffuser.images import LabelledImages, fingerprint
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
 from hvrt_diffuser.rivals.likelihood import negative_elbo
@@ -27,6 +28,7 @@ from hvrt_diffuser.sweeps import Yardsticks
 __all__ = [
     "Rival",
     "autoencoder_rivals",
+    "check_generators",
     "generator_rivals",
     "measure_rivals",
     "prior_rivals",
@@ -144,6 +146,19 @@ def autoencoder_rivals(
     return [rival(name, prior) for name in changes for prior in priors]
 
 
+def check_generators(estimators: Mapping[str, ImageEstimator], images: LabelledImages) -> None:
+    """Refuse images that one of the whole models cannot be trained on: its turn is hours away.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name, estimator in estimators.items():
+        try:
+            estimator.check(images.images, images.labels)
+        except InputError as error:
+            raise InputError(f"{name} cannot be trained: {error}") from None
+
+
 def generator_rivals(
     yardstick: ImageYardstick,
     estimators: Mapping[str, ImageEstimator],
@@ -161,7 +176,11 @@ def generator_rivals(
             that took before is not known, and ``train_seconds`` is then None.
         classifier: of TSTR.
         seeds: repetitions.
+
+    Raises:
+        InputError: images that one of them cannot be trained on.
     """
+    check_generators(estimators, yardstick.train)
 
     def rival(name: str, estimator: ImageEstimator) -> Rival:
         kind = GENERATORS[name]

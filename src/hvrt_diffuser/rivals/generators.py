@@ -23,6 +23,9 @@ Bound = Callable[[Any, Tensor, int], float | None]
 class ImageEstimator(Protocol):
     """What a model of images is trained by."""
 
+    def check(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Refuse images that no fit can be made of."""
+
     def fit(
         self,
         images: Tensor,

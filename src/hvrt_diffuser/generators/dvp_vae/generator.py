@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
 from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.generators.dvp_vae.model import DVPVAE
-from hvrt_diffuser.generators.dvp_vae.settings import SETTINGS
-from hvrt_diffuser.generators.dvp_vae.training import train
+from hvrt_diffuser.generators.dvp_vae.settings import SETTINGS, Setting
+from hvrt_diffuser.generators.dvp_vae.training import TrainingOptions, check_size, train
 from hvrt_diffuser.generators.protocol import requested_labels
 
 __all__ = ["DVPVAEEstimator", "DVPVAEGenerator"]
@@ -72,6 +71,26 @@ class DVPVAEEstimator(BaseModel):
     setting: str = Field("reduced_mnist", description="a name of SETTINGS")
     epochs: int | None = Field(None, ge=1, description="null is as many as the setting has")
 
+    @field_validator("setting")
+    @classmethod
+    def _known(cls, setting: str) -> str:
+        if setting not in SETTINGS:
+            raise ValueError(f"{setting!r} is none of {', '.join(SETTINGS)}: choose one of them")
+        return setting
+
+    def check(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Check images uint8 (n, c, h, w) before a fit; labels are not looked at.
+
+        Returns:
+            int64 (1,), the number of images.
+
+        Raises:
+            InputError: images that do not fit the setting.
+        """
+        setting, options = self._chosen()
+        check_size(images, setting.architecture, options)
+        return torch.tensor([len(images)])
+
     def fit(
         self,
         images: Tensor,
@@ -84,20 +103,16 @@ class DVPVAEEstimator(BaseModel):
         """Train on images uint8 (n, c, h, w); labels are not looked at.
 
         Raises:
-            InputError: an unknown setting, images that do not fit it, or a checkpoint of another
-                training.
+            InputError: images that do not fit the setting, or a checkpoint of another training.
             FloatingPointError: the loss became infinite or NaN.
         """
-        if self.setting not in SETTINGS:
-            raise InputError(
-                f"a setting {self.setting!r} of DVP-VAE was asked for, expected one of "
-                f"{', '.join(SETTINGS)}: choose one of them"
-            )
-        setting = SETTINGS[self.setting]
-        options = setting.training
-        if self.epochs is not None:
-            options = options.model_copy(update={"epochs": self.epochs})
+        setting, options = self._chosen()
         network, _ = train(
             images, setting.architecture, options, seed=seed, device=device, checkpoint=checkpoint
         )
         return DVPVAEGenerator(network.to(device), len(images), setting.steps)
+
+    def _chosen(self) -> tuple[Setting, TrainingOptions]:
+        setting = SETTINGS[self.setting]
+        epochs = {} if self.epochs is None else {"epochs": self.epochs}
+        return setting, setting.training.model_copy(update=epochs)

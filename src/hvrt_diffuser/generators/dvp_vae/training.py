@@ -22,7 +22,7 @@ from hvrt_diffuser.generators.dvp_vae.model import DVPVAE, Architecture
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed, generator
 
-__all__ = ["TrainingOptions", "binarise", "train"]
+__all__ = ["TrainingOptions", "binarise", "check_size", "train"]
 
 Row = dict[str, Any]
 
@@ -45,6 +45,20 @@ class TrainingOptions(BaseModel):
 def binarise(images: Tensor, source: torch.Generator) -> Tensor:
     """Binary draws (n, c, h, w), float32, of uint8 images as probabilities."""
     return torch.bernoulli(images.float() / 255, generator=source)
+
+
+def check_size(images: Tensor, architecture: Architecture, options: TrainingOptions) -> None:
+    """Check that images uint8 (n, c, h, w) are enough, and of the size of the architecture.
+
+    Raises:
+        InputError: they are not.
+    """
+    if tuple(images.shape[1:]) != architecture.shape or len(images) < options.batch_size:
+        raise InputError(
+            f"images of shape {tuple(images.shape)} were given, expected at least a batch of "
+            f"{options.batch_size} of shape {architecture.shape}: resize them, take another "
+            "setting, or leave the model out"
+        )
 
 
 def train(
@@ -75,12 +89,7 @@ def train(
             setting.
         FloatingPointError: the loss became infinite or NaN.
     """
-    if tuple(images.shape[1:]) != architecture.shape or len(images) < options.batch_size:
-        raise InputError(
-            f"images of shape {tuple(images.shape)} were given, expected at least a batch of "
-            f"{options.batch_size} of shape {architecture.shape}: resize them, take another "
-            "setting, or leave the model out"
-        )
+    check_size(images, architecture, options)
     training = _Training(images, architecture, options, seed, device)
     setting = {
         **options.model_dump(),

@@ -27,6 +27,7 @@ from hvrt_diffuser.rivals import (
     Shared,
     autoencoder_rivals,
     autoencoder_trials,
+    check_generators,
     chosen,
     compare_speed,
     generator_rivals,
@@ -59,6 +60,7 @@ def tune_rivals(
     autoencoders: Path,
 ) -> dict[str, Any]:
     """The best candidates of rivals' options, on training images that are held out."""
+    check_generators(options.generators.chosen(), images_train)
     setting = {
         "n": options.n,
         "hvrt_fitting": hvrt.model_dump_json(),
