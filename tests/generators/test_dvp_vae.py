@@ -479,6 +479,26 @@ def test_resuming_gives_the_same_losses_and_weights(digits: LabelledImages, tmp_
         train(*arguments[:2], quick(batch_size=16), seed=0, device=cpu, checkpoint=kept)
 
 
+def test_validation_images_are_measured_and_change_nothing(
+    digits: LabelledImages, tmp_path: Path
+) -> None:
+    images, cpu = digits.images[::50], torch.device("cpu")
+    unseen = (digits.images[25:2000:50] > 127).float()
+    arguments = (images, REDUCED_MNIST.architecture, quick(ema_decay=0.0))
+    alone, before = train(*arguments, seed=0, device=cpu)
+    kept = Checkpoint(tmp_path / "state")
+    built, history = train(*arguments, seed=0, device=cpu, checkpoint=kept, validation=unseen)
+    assert [row | {"validation": None} for row in history] == before
+    pairs = zip(alone.state_dict().values(), built.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    rows = [row["validation"] for row in history]
+    assert rows[0] > rows[-1] > 0
+    # Other noise than here, of which 40 images keep a little.
+    assert rows[-1] == pytest.approx(bounds(built, unseen, source=source()).elbo, rel=0.03)
+    _, again = train(*arguments, seed=0, device=cpu, checkpoint=kept, validation=unseen)
+    assert again == history
+
+
 def test_the_seed_decides(digits: LabelledImages) -> None:
     arguments = (digits.images[::100], REDUCED_MNIST.architecture, quick(epochs=1))
     cpu = torch.device("cpu")

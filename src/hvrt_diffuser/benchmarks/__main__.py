@@ -14,6 +14,7 @@ from typing import Any
 from hvrt_diffuser import terminal
 from hvrt_diffuser.benchmarks.attribution import describe_samplers
 from hvrt_diffuser.benchmarks.decoding import decoding
+from hvrt_diffuser.benchmarks.dvp_vae import train_dvp_vae
 from hvrt_diffuser.benchmarks.fitting import faster_fit, growth
 from hvrt_diffuser.benchmarks.material import Material
 from hvrt_diffuser.benchmarks.sampling import memory, speed
@@ -30,6 +31,7 @@ RATIOS: dict[str, Callable[[Material, Callable[[Any], None]], list[Entry]]] = {
     "warm_start": warm_start,
 }
 SAMPLERS = "samplers"
+DVP_VAE = "dvp_vae"
 
 
 def main() -> None:
@@ -39,7 +41,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="the project's data/")
     parser.add_argument("--output", type=Path, help="folder of the JSON; default: the run's own")
     parser.add_argument(
-        "--only", nargs="+", choices=[*RATIOS, SAMPLERS], default=[*RATIOS, SAMPLERS]
+        "--only",
+        nargs="+",
+        choices=[*RATIOS, SAMPLERS, DVP_VAE],
+        default=[*RATIOS, SAMPLERS],
+        help=f"default: all but {DVP_VAE}, which takes images of MNIST's size and minutes",
     )
     options = parser.parse_args()
     output = options.output or options.data / "08_reporting" / options.run_name
@@ -50,6 +56,9 @@ def main() -> None:
         if name == SAMPLERS:
             table = describe_samplers(material, _show_row)
             _write(output / "samplers.json", {"command": command, "samplers": table})
+        elif name == DVP_VAE:
+            trained = train_dvp_vae(material, _show_line)
+            _write(output / "dvp_vae.json", {"command": command, **trained})
         else:
             measured = RATIOS[name](material, _show_entry)
             entries = [asdict(entry) | {"command": command} for entry in measured]
@@ -71,15 +80,18 @@ def _write(path: Path, content: Any) -> None:
 def _show_entry(entry: Entry) -> None:
     theirs = "   left out" if entry.theirs is None else f"{entry.theirs:11,.2f}"
     ratio = "      " if entry.ratio is None else f"{entry.ratio:6.2f}"
-    sys.stdout.write(f"{ratio}  {entry.ours:11,.2f} {theirs} {entry.unit:14}  {entry.name}\n")
-    sys.stdout.flush()
+    _show_line(f"{ratio}  {entry.ours:11,.2f} {theirs} {entry.unit:14}  {entry.name}")
 
 
 def _show_row(row: dict[str, Any]) -> None:
     figures = "  ".join(
         f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float)
     )
-    sys.stdout.write(f"{row['sampler']} ({row['draws']}), {row['leaves']} leaves: {figures}\n")
+    _show_line(f"{row['sampler']} ({row['draws']}), {row['leaves']} leaves: {figures}")
+
+
+def _show_line(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ from hvrt_diffuser.averaging import running_average
 from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import tensors_below
-from hvrt_diffuser.generators.dvp_vae.bounds import training_terms
+from hvrt_diffuser.generators.dvp_vae.bounds import bounds, training_terms
 from hvrt_diffuser.generators.dvp_vae.model import DVPVAE, Architecture
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed, generator
@@ -69,6 +69,7 @@ def train(
     seed: int,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    validation: Tensor | None = None,
 ) -> tuple[DVPVAE, list[Row]]:
     """Train a DVP-VAE; with a checkpoint, go on from where an earlier call was cut off.
 
@@ -79,10 +80,13 @@ def train(
         seed: of weights, order, binarisation, posterior draws, times and noise.
         device: where to train.
         checkpoint: where to keep the state of the last finished epoch.
+        validation: (m, c, h, w) in [0, 1], as :func:`bounds` takes them, whose bound is computed
+            after every epoch; training does not depend on it.
 
     Returns:
         The average of the weights in evaluation mode on the CPU, and a row per epoch: ``epoch``,
-        ``loss`` (-ELBO), ``nll``, ``pseudoinput`` and ``levels``, in nats per image.
+        ``loss`` (-ELBO), ``nll``, ``pseudoinput``, ``levels`` and ``validation`` (-ELBO of the
+        average of the weights, None without images), in nats per image.
 
     Raises:
         InputError: fewer images than a batch, images of another shape, or a checkpoint of another
@@ -105,6 +109,7 @@ def train(
             advance("taken from the checkpoint")
         while len(training.history) < options.epochs:
             row = training.run_epoch()
+            row["validation"] = None if validation is None else training.bound(validation)
             if checkpoint:
                 checkpoint.write(*training.state(), setting)
             advance(f"-ELBO {row['loss']:.2f} nats per image")
@@ -122,7 +127,7 @@ class _Training:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.options, self.device = options, device
+        self.options, self.device, self.seed = options, device, seed
         self.images = images.to(device)
         self.order = generator(seed, "DVP-VAE", "order")
         self.source = generator(seed, "DVP-VAE", "draws", device=device)
@@ -183,6 +188,11 @@ class _Training:
         }
         self.history.append(row)
         return row
+
+    def bound(self, images: Tensor) -> float:
+        """-ELBO of images by the averaged weights, with the same noise after every epoch."""
+        source = generator(self.seed, "DVP-VAE", "validation", device=self.device)
+        return bounds(self.kept().eval(), images.to(self.device), source=source).elbo
 
     def kept(self) -> DVPVAE:
         """The averaged weights."""
