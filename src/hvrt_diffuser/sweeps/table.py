@@ -18,6 +18,7 @@ from hvrt_diffuser.sweeps.study import Measured
 
 __all__ = ["importances", "plot_sweep", "spread", "summarise_points"]
 
+LOGARITHMIC = 10  # times the lowest, the highest value gets a logarithmic axis
 WIDE = 100  # over more than two decades, only powers of ten are written at a logarithmic axis
 PANELS = {
     "fd": "Fréchet distance\nto test images",
@@ -118,11 +119,12 @@ def plot_sweep(
         if measure in FLOORS:
             floor = [row[FLOORS[measure]] for row in rows]
             axes.plot(floor, heights, "|", ms=14, color="0.5", label="pure copies")
-            axes.set_xscale("log")
-            wide = max(values) > WIDE * min(*values, *floor)
-            axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
-            axes.xaxis.set_major_formatter(ScalarFormatter())
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            ratio = max(values) / min(*values, *floor)
+            if ratio > LOGARITHMIC:
+                axes.set_xscale("log")
+                axes.xaxis.set_major_locator(LogLocator(subs=(1,) if ratio > WIDE else (1, 2, 5)))
+                axes.xaxis.set_major_formatter(ScalarFormatter())
+                axes.xaxis.set_minor_formatter(NullFormatter())
             axes.legend(frameon=False, fontsize=8)
         axes.set_yticks(heights, _names(rows) if axes is every[0] else ["" for _ in rows])
         axes.set_xlabel(label)
