@@ -155,16 +155,29 @@ class Turn:
 
     def take(self) -> None:
         """Wait until no other process has it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDONLY if self.path.is_dir() else os.O_RDWR | os.O_CREAT
-        self._descriptor = os.open(self.path, flags, 0o666)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        fcntl.flock(self._open(), fcntl.LOCK_EX)
+
+    def take_if_free(self) -> bool:
+        """Take it unless another process has it; whether this one has it now."""
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.give()
+            return False
+        return True
 
     def give(self) -> None:
         """Let another process have it; nothing happens where this one does not."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDONLY if self.path.is_dir() else os.O_RDWR | os.O_CREAT
+        self._descriptor = os.open(self.path, flags, 0o666)
+        return self._descriptor
 
     def __enter__(self) -> None:
         self.take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
 from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.rivals import (
     PRIORS,
+    Ledger,
     PriorName,
     Rival,
     Shared,
@@ -73,15 +75,15 @@ SHARED = Shared(
 CHEAP = ("hvrt", "standard_normal", "gaussian_per_class", "interpolation")
 
 
-def measured(yardstick: Yardstick, **changes: Any) -> list[dict[str, Any]]:
+def cheap(yardstick: Yardstick) -> list[Rival]:
     unchanged: dict[str, Any] = {name: {} for name in CHEAP}
-    rivals = prior_rivals(yardstick, unchanged, SHARED, CLASSIFIER, seeds=2)
-    return measure_rivals(rivals, seed=0, **changes)
+    return prior_rivals(yardstick, unchanged, SHARED, CLASSIFIER, seeds=2)
 
 
 @pytest.fixture(scope="module")
-def entries(yardstick: Yardstick) -> list[dict[str, Any]]:
-    return measured(yardstick)
+def entries(yardstick: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    ledger = Ledger(tmp_path_factory.mktemp("entries"), {})
+    return measure_rivals(cheap(yardstick), ledger, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -142,33 +144,36 @@ def test_times_are_per_image_and_fall_with_the_batch(rows: dict[str, dict[str, A
 
 
 def test_a_table_that_was_cut_off_goes_on(
-    yardstick: Yardstick, entries: list[dict[str, Any]]
+    yardstick: Yardstick, entries: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    kept: list[list[dict[str, Any]]] = []
+    rivals, ledger = cheap(yardstick), Ledger(tmp_path, {})
 
-    def cut(found: list[dict[str, Any]]) -> None:
-        kept.append(list(found))
-        if len(kept) == 3:
-            raise KeyboardInterrupt
+    def cut(seed: int) -> dict[str, Any]:
+        raise KeyboardInterrupt
 
+    cut_off = [*rivals[:3], replace(rivals[3], measure=cut)]
     with pytest.raises(KeyboardInterrupt):
-        measured(yardstick, keep=cut)
-    again: list[int] = []
-    went_on = measured(yardstick, done=kept[-1], keep=lambda found: again.append(len(found)))
-    assert again == [4, 5, 6, 7, 8]
+        measure_rivals(cut_off, ledger, seed=0)
+    kept = ledger.entries()
+    assert [entry["rival"] for entry in kept] == [rival.name for rival in rivals[:3]]
+    went_on = measure_rivals(rivals, Ledger(tmp_path, {}), seed=0)
+    assert went_on[:3] == kept, "times and all: it was not measured again"
     assert lasting(went_on) == lasting(entries)
 
 
-def test_an_entry_of_other_options_is_not_taken_for_this_rival() -> None:
-    def rival(options: str) -> Rival:
-        return Rival("one", "a rival", {"options": options}, 1, lambda seed: {"made_by": options})
+def test_an_entry_of_other_options_is_not_taken_for_this_rival(tmp_path: Path) -> None:
+    calls = []
 
-    def found(options: str, done: Any) -> list[str]:
-        return [entry["made_by"] for entry in measure_rivals([rival(options)], seed=0, done=done)]
+    def made_by(options: str) -> list[str]:
+        def measure(seed: int) -> dict[str, Any]:
+            calls.append(options)
+            return {"made_by": options}
 
-    first = measure_rivals([rival("old")], seed=0)
-    assert found("old", [{**first[0], "made_by": "an earlier call"}]) == ["an earlier call"]
-    assert found("new", first) == ["new"]
+        rival = Rival("one", "a rival", {"options": options}, 1, measure)
+        return [e["made_by"] for e in measure_rivals([rival], Ledger(tmp_path, {}), seed=0)]
+
+    assert [made_by(options) for options in ("old", "new", "old")] == [["old"], ["new"], ["old"]]
+    assert calls == ["old", "new"]
 
 
 # ---- other autoencoders
@@ -203,12 +208,13 @@ def other_autoencoders(
 
 
 def test_every_autoencoder_has_every_prior(
-    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions]
+    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions], tmp_path: Path
 ) -> None:
     training = make_options(latent_dim=8, width=8, epochs=2)
     changes = {"vae": {"beta": 1.0}, "wae": {"regulariser": {"kind": "mmd", "weight": 50.0}}}
     rivals = other_autoencoders(yardsticks, training, changes)
-    rows = {row["rival"]: row for row in summarise(measure_rivals(rivals, seed=0))}
+    entries = measure_rivals(rivals, Ledger(tmp_path, {}), seed=0)
+    rows = {row["rival"]: row for row in summarise(entries)}
     assert set(rows) == {f"{a} + {p}" for a in changes for p in ("hvrt", "standard_normal")}
     for name, row in rows.items():
         assert (row["nelbo"] is not None) == name.startswith("vae")
@@ -254,42 +260,42 @@ def test_the_bound_of_a_vae_is_that_of_torch(digits: LabelledImages) -> None:
 COMPONENTS = ({"components": 40}, {"components": 3}, {"components": 1})
 
 
-def test_the_best_candidate_on_held_out_images_is_chosen(yardstick: Yardstick) -> None:
+def test_the_best_candidate_on_held_out_images_is_chosen(
+    yardstick: Yardstick, tmp_path: Path
+) -> None:
     candidates = {"mixture": COMPONENTS, "gaussian": ({},)}
     trials = prior_trials(yardstick, candidates, SHARED, steps=10, seed=0)
     assert [trial.rival for trial in trials] == ["mixture"] * 3, "one candidate needs no trial"
-    entries = run_trials(trials)
+    entries = run_trials(trials, Ledger(tmp_path, {}))
     best = min(entries, key=lambda entry: entry["fd"])
     assert chosen(candidates, entries) == {"mixture": best["changes"], "gaussian": {}}
     sampler = MixtureEstimator(components=3).fit(yardstick.latents, yardstick.train.labels, seed=0)
     assert entries[1]["fd"] == yardstick.frechet(yardstick.draw(sampler, 0).images)
 
 
-def test_networks_are_tuned_with_fewer_steps(yardstick: Yardstick) -> None:
+def test_networks_are_tuned_with_fewer_steps(yardstick: Yardstick, tmp_path: Path) -> None:
     candidates = {"second_stage_vae": ({"width": 8}, {"width": 16})}
-    entries = run_trials(prior_trials(yardstick, candidates, SHARED, steps=2, seed=0))
+    trials = prior_trials(yardstick, candidates, SHARED, steps=2, seed=0)
+    entries = run_trials(trials, Ledger(tmp_path, {}))
     assert [entry["effort"] for entry in entries] == [{"steps": 2}] * 2
 
 
-def test_a_tuning_that_was_cut_off_goes_on(yardstick: Yardstick) -> None:
+def test_a_candidate_is_tried_once(yardstick: Yardstick, tmp_path: Path) -> None:
     trials = prior_trials(yardstick, {"mixture": COMPONENTS}, SHARED, steps=10, seed=0)
-    kept: list[list[dict[str, Any]]] = []
 
-    def cut(found: list[dict[str, Any]]) -> None:
-        kept.append(list(found))
-        if len(kept) == 2:
-            raise KeyboardInterrupt
+    def fail() -> float:
+        raise AssertionError("it was tried before")
 
-    with pytest.raises(KeyboardInterrupt):
-        run_trials(trials, keep=cut)
-    again: list[int] = []
-    went_on = run_trials(trials, done=kept[-1], keep=lambda found: again.append(len(found)))
-    assert again == [3]
-    assert went_on == run_trials(trials)
+    first = run_trials(trials, Ledger(tmp_path, {}))
+    again = [replace(trial, measure=fail) for trial in trials]
+    assert run_trials(again, Ledger(tmp_path, {})) == first
+    more = [replace(trial, measure=fail, effort={"steps": 11}) for trial in trials]
+    with pytest.raises(AssertionError, match="tried before"):
+        run_trials(more, Ledger(tmp_path, {}))
 
 
 def test_autoencoders_are_tuned_with_a_mixture(
-    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions]
+    yardsticks: Yardsticks, make_options: Callable[..., TrainingOptions], tmp_path: Path
 ) -> None:
     several = tuple({"regulariser": {"kind": "mmd", "weight": w}} for w in (1.0, 1e6))
     trials = autoencoder_trials(
@@ -300,7 +306,7 @@ def test_autoencoders_are_tuned_with_a_mixture(
         epochs=2,
         seed=0,
     )
-    entries = run_trials(trials)
+    entries = run_trials(trials, Ledger(tmp_path, {}))
     assert [entry["changes"] for entry in entries] == list(several)
     # So great a weight leaves nothing to tell digits apart by.
     assert entries[0]["fd"] < entries[1]["fd"]
@@ -347,7 +353,8 @@ def models(yardstick: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> di
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "BATCHES", (1, 8))  # how large a batch is does not matter here
-        return {row["rival"]: row for row in summarise(measure_rivals(rivals, seed=0))}
+        entries = measure_rivals(rivals, Ledger(tmp_path_factory.mktemp("entries"), {}), seed=0)
+    return {row["rival"]: row for row in summarise(entries)}
 
 
 def test_images_that_a_whole_model_cannot_be_trained_on_are_refused_first(

@@ -38,7 +38,6 @@ EXPERIMENTS = {
         "benchmark_plot.png",
         "benchmark_times.json",
         "benchmark_tuning.json",
-        "benchmark_tuning.checkpoint.safetensors",
     },
     "phase1": {
         "phase1.json",
@@ -83,6 +82,7 @@ OF_EXPERIMENTS = {
     "benchmark_times",
     "benchmark_tuning",
     "benchmark_models",
+    "benchmark_entries",
     "phase1_table",
     "phase3_table",
     "phase3_known_images",
@@ -266,10 +266,15 @@ class TestAlone:
         before = finished_copy.hashes()
         kedro_here(finished_copy, "run", "--env", "test", "--pipelines", name)
         added = {Path(file) for file in set(finished_copy.hashes()) - set(before)}
-        folders = ("sweep_autoencoders", "benchmark_models")
-        models = {path for path in added if path.parent.name in folders}
-        assert {path.name for path in added - models} == EXPERIMENTS[name]
-        assert {path.suffix for path in models} <= {".safetensors", ".lock"}
+        folders = {
+            "sweep_autoencoders": {".safetensors", ".lock"},
+            "benchmark_models": {".safetensors"},
+            "benchmark_entries": {".json"},
+            "turns": {".lock"},
+        }
+        own = {path for path in added if path.parent.name in folders}
+        assert {path.name for path in added - own} == EXPERIMENTS[name]
+        assert all(path.suffix in folders[path.parent.name] for path in own)
 
     def test_with_another_sampler(self, finished_copy: Any, kedro_here: Any) -> None:
         finished_copy.file("08_reporting", "tstr.json").unlink()  # it is of the sampler before

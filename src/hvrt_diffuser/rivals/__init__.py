@@ -10,6 +10,7 @@ from hvrt_diffuser.rivals.benchmark import (
     summarise,
 )
 from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
+from hvrt_diffuser.rivals.ledger import Ledger
 from hvrt_diffuser.rivals.picture import plot_rivals
 from hvrt_diffuser.rivals.registry import PRIORS, Prior, PriorName, Shared
 from hvrt_diffuser.rivals.speed import compare_speed
@@ -25,6 +26,7 @@ __all__ = [
     "GENERATORS",
     "PRIORS",
     "ImageEstimator",
+    "Ledger",
     "Prior",
     "PriorName",
     "Rival",

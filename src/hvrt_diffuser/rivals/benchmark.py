@@ -17,10 +17,10 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
 from hvrt_diffuser.images import LabelledImages, fingerprint
-from hvrt_diffuser.progress import progress
 from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
+from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
 from hvrt_diffuser.rivals.likelihood import negative_elbo
-from hvrt_diffuser.rivals.measures import Entry, measure_generator, measure_sampler
+from hvrt_diffuser.rivals.measures import measure_generator, measure_sampler
 from hvrt_diffuser.rivals.registry import PRIORS, Shared, changed, estimator_of
 from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import Yardsticks
@@ -143,7 +143,9 @@ def autoencoder_rivals(
             measure,
         )
 
-    return [rival(name, prior) for name in changes for prior in priors]
+    # All autoencoders by one prior, and then by the next: processes that share the work would else
+    # wait for each other's training.
+    return [rival(name, prior) for prior in priors for name in changes]
 
 
 def check_generators(estimators: Mapping[str, ImageEstimator], images: LabelledImages) -> None:
@@ -215,41 +217,29 @@ def generator_rivals(
     return [rival(name, estimator) for name, estimator in estimators.items()]
 
 
-def measure_rivals(
-    rivals: Sequence[Rival],
-    *,
-    seed: int,
-    done: Sequence[Entry] = (),
-    keep: Callable[[list[Entry]], None] = lambda entries: None,
-) -> list[Entry]:
+def measure_rivals(rivals: Sequence[Rival], ledger: Ledger, *, seed: int) -> list[Entry]:
     """Measure every rival for each of its seeds.
 
     Args:
         rivals: in the order of the table.
+        ledger: keeps what is measured. Rivals that it holds are not measured again, and those
+            that are no longer asked for stay in it.
         seed: of everything random.
-        done: entries of an earlier call that was cut off, or had other rivals or fewer seeds.
-        keep: is given all entries so far, whenever a rival has been measured.
 
     Returns:
         An entry for each rival and repetition.
     """
-    known = {rival.name: rival for rival in rivals}
-    found = {
-        (entry["rival"], entry["seed"]): entry
-        for entry in done
-        if entry["rival"] not in known or entry["of"] == known[entry["rival"]].of
-    }
+
+    def job(rival: Rival, repetition: int) -> Job:
+        return Job(
+            {"rival": rival.name, "of": dict(rival.of), "seed": repetition},
+            lambda: {"what": rival.what, **rival.measure(derive_seed(seed, "rivals", repetition))},
+            lambda entry: f"{rival.name}, repetition {repetition + 1}",
+        )
+
     most = max((rival.seeds for rival in rivals), default=0)
-    wanted = [(r, repetition) for repetition in range(most) for r in rivals if repetition < r.seeds]
-    missing = [(rival, k) for rival, k in wanted if (rival.name, k) not in found]
-    with progress("measuring rivals", len(missing), "fits") as advance:
-        for rival, repetition in missing:
-            entry = rival.measure(derive_seed(seed, "rivals", repetition))
-            names = {"rival": rival.name, "what": rival.what, "of": dict(rival.of)}
-            found[rival.name, repetition] = {**names, **entry, "seed": repetition}
-            keep(list(found.values()))
-            advance(f"{rival.name}, repetition {repetition + 1}")
-    return [found[rival.name, repetition] for rival, repetition in wanted]
+    wanted = [job(rival, k) for k in range(most) for rival in rivals if k < rival.seeds]
+    return ledger.fill(wanted, "measuring rivals", "fits")
 
 
 def summarise(entries: Sequence[Entry]) -> list[Entry]:

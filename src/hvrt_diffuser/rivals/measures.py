@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,13 +21,13 @@ from hvrt_diffuser.frontier import ImageYardstick, Yardstick
 from hvrt_diffuser.generators import ImageGenerator
 from hvrt_diffuser.judge.rows import Row, decoded, even_labels
 from hvrt_diffuser.machine import memory, reset_peak
+from hvrt_diffuser.rivals.ledger import Entry
 from hvrt_diffuser.samplers import SamplerEstimator
 from hvrt_diffuser.samplers.bootstrap import KIND
 from hvrt_diffuser.seeding import derive_seed, generator
 
-__all__ = ["Entry", "measure_generator", "measure_sampler", "milliseconds"]
+__all__ = ["measure_generator", "measure_sampler", "milliseconds"]
 
-Entry = dict[str, Any]
 Model = TypeVar("Model", bound=ImageGenerator)
 BATCHES = (1, 64, 1024)
 CALLS = 5  # of each batch size, of which the median counts

@@ -12,7 +12,7 @@ from torch import Tensor
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.progress import progress
+from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
 from hvrt_diffuser.rivals.registry import Shared, changed, estimator_of
 from hvrt_diffuser.seeding import generator
 from hvrt_diffuser.sweeps import Yardsticks
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 Candidates = Mapping[str, Sequence[Mapping[str, Any]]]
-Entry = dict[str, Any]
 PRIOR = "mixture"  # of the autoencoders that are tuned; that of Ghosh et al. 2020
 
 
@@ -136,43 +135,25 @@ def _tuned(candidates: Candidates) -> list[tuple[str, Sequence[Mapping[str, Any]
     return [(name, several) for name, several in candidates.items() if len(several) > 1]
 
 
-def run_trials(
-    trials: Sequence[Trial],
-    *,
-    done: Sequence[Entry] = (),
-    keep: Callable[[list[Entry]], None] = lambda entries: None,
-) -> list[Entry]:
+def run_trials(trials: Sequence[Trial], ledger: Ledger) -> list[Entry]:
     """The Fréchet distance of every candidate.
 
     Args:
         trials: in their order.
-        done: entries of an earlier call.
-        keep: is given all entries so far, whenever there is a new one.
+        ledger: keeps what is measured: no candidate is tried again.
 
     Returns:
         Entries of ``rival``, ``changes``, ``effort`` and ``fd``, one for each trial.
     """
-    known: list[Entry] = list(done)
 
-    def entry_of(trial: Trial) -> Entry | None:
-        names = {"rival": trial.rival, "changes": trial.changes, "effort": trial.effort}
-        return next((e for e in known if all(e[k] == v for k, v in names.items())), None)
+    def job(trial: Trial) -> Job:
+        return Job(
+            {"rival": trial.rival, "changes": dict(trial.changes), "effort": dict(trial.effort)},
+            lambda: {"fd": trial.measure()},
+            lambda entry: f"{trial.rival} {dict(trial.changes)}: {entry['fd']:.2f}",
+        )
 
-    missing = [trial for trial in trials if entry_of(trial) is None]
-    with progress("tuning rivals", len(missing), "candidates") as advance:
-        for trial in missing:
-            fd = trial.measure()
-            known.append(
-                {
-                    "rival": trial.rival,
-                    "changes": dict(trial.changes),
-                    "effort": dict(trial.effort),
-                    "fd": fd,
-                }
-            )
-            keep(known)
-            advance(f"{trial.rival} {dict(trial.changes)}: {fd:.2f}")
-    return [entry for entry in map(entry_of, trials) if entry is not None]
+    return ledger.fill([job(trial) for trial in trials], "tuning rivals", "candidates")
 
 
 def chosen(candidates: Candidates, entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:

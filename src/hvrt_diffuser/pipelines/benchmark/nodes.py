@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import Classifier
 from hvrt_diffuser.datasets.latents import table_to_latents
 from hvrt_diffuser.devices import resolve_device
@@ -24,6 +22,7 @@ from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFit
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 from hvrt_diffuser.rivals import (
+    Ledger,
     Shared,
     autoencoder_rivals,
     autoencoder_trials,
@@ -56,7 +55,7 @@ def tune_rivals(
     options: BenchmarkOptions,
     seed: int,
     device: str,
-    checkpoint: Checkpoint,
+    ledgers: Path,
     autoencoders: Path,
 ) -> dict[str, Any]:
     """The best candidates of rivals' options, on training images that are held out."""
@@ -70,7 +69,6 @@ def tune_rivals(
         "images": fingerprint(images_train),
         "seed": seed,
     }
-    kept = checkpoint.read(setting)
     where = resolve_device(options.device or device)
     priors, others = options.candidates()
     own_seed = derive_seed(seed, "rivals", "tuning")
@@ -94,11 +92,7 @@ def tune_rivals(
             epochs=options.tuning_epochs,
             seed=own_seed,
         )
-
-    def keep(entries: list[dict[str, Any]]) -> None:
-        checkpoint.write({"n": torch.tensor(len(entries))}, {"entries": entries}, setting)
-
-    entries = run_trials(trials, done=kept[1]["entries"] if kept else (), keep=keep)
+    entries = run_trials(trials, Ledger(ledgers, setting))
     return {
         "candidates": entries,
         "priors": chosen(priors, entries),
@@ -120,7 +114,7 @@ def compare_rivals(
     options: BenchmarkOptions,
     seed: int,
     device: str,
-    checkpoint: Checkpoint,
+    ledgers: Path,
     autoencoders: Path,
     generators: Path,
     tuning: dict[str, Any],
@@ -139,7 +133,6 @@ def compare_rivals(
         "images_test": fingerprint(images_test),
         "seed": seed,
     }
-    kept = checkpoint.read(setting)
     where = resolve_device(options.device or device)
     size: dict[str, Any] = {"n": options.n, "compared": options.compared, "device": where}
     yardstick = yardstick_of(
@@ -169,11 +162,7 @@ def compare_rivals(
         judged_by,
         seeds=options.generator_seeds,
     )
-
-    def keep(entries: list[dict[str, Any]]) -> None:
-        checkpoint.write({"n": torch.tensor(len(entries))}, {"entries": entries}, setting)
-
-    entries = measure_rivals(rivals, seed=seed, done=kept[1]["entries"] if kept else (), keep=keep)
+    entries = measure_rivals(rivals, Ledger(ledgers, setting), seed=seed)
     return {
         "n": options.n,
         "n_test": len(images_test),
