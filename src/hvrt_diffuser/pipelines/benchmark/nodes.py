@@ -145,7 +145,14 @@ def compare_rivals(
     )
     store = AutoencoderStore(autoencoders, images_train, where)
     shared, judged_by = Shared(hvrt, flow), tstr.classifier
-    rivals = prior_rivals(yardstick, tuning["priors"], shared, judged_by, seeds=options.seeds)
+    # The longest first, so that processes that share the work end together.
+    rivals = generator_rivals(
+        ImageYardstick(images_train, images_test, classifier, **size),
+        options.generators.chosen(),
+        generators,
+        judged_by,
+        seeds=options.generator_seeds,
+    )
     rivals += autoencoder_rivals(
         Yardsticks(images_train, images_test, classifier, store, **size),
         training,
@@ -155,13 +162,7 @@ def compare_rivals(
         judged_by,
         seeds=options.autoencoder_seeds,
     )
-    rivals += generator_rivals(
-        ImageYardstick(images_train, images_test, classifier, **size),
-        options.generators.chosen(),
-        generators,
-        judged_by,
-        seeds=options.generator_seeds,
-    )
+    rivals += prior_rivals(yardstick, tuning["priors"], shared, judged_by, seeds=options.seeds)
     entries = measure_rivals(rivals, Ledger(ledgers, setting), seed=seed)
     return {
         "n": options.n,
