@@ -20,6 +20,7 @@ from hvrt_diffuser.generators.dvp_vae import (
     REDUCED_MNIST,
     SETTINGS,
     Architecture,
+    DVPVAEEstimator,
     TrainingOptions,
     binarise,
     bounds,
@@ -504,6 +505,11 @@ def test_the_seed_decides(digits: LabelledImages) -> None:
     cpu = torch.device("cpu")
     one, again, other = (train(*arguments, seed=s, device=cpu)[1] for s in (0, 0, 1))
     assert one == again != other
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'mnits' is none of .*mnist.*: choose one of them"):
+        DVPVAEEstimator(setting="mnits")
 
 
 def test_images_of_another_shape_or_too_few_are_refused(digits: LabelledImages) -> None:
