@@ -26,6 +26,7 @@ HELPERS = {
     "progress",
     "machine",
     "optimisation",
+    "precision",
     "requests",
 }
 FILES = sorted(ROOT.rglob("*.py"))

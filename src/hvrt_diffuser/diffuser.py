@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.autoencoders import Autoencoder, Precision, decode_latents
+from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.requests import check_requested_labels
 from hvrt_diffuser.samplers import LatentSampler, load_sampler
 from hvrt_diffuser.seeding import generator
@@ -29,7 +30,8 @@ class HVRTDiffuser:
         autoencoder: a trained network.
         sampler: fitted on the latents of that network.
         device: where to draw and to decode, such as ``"cpu"`` or ``"cuda"``.
-        precision: of the decoder, ``"float32"`` or ``"bfloat16"``.
+        precision: of the decoder: ``"float32"``, ``"bfloat16"``, or ``"auto"``, which is the
+            second where the device has it.
 
     Raises:
         InputError: the sampler was fitted on latents of another autoencoder.

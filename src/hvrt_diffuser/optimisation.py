@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from torch.optim.swa_utils import AveragedModel
 from hvrt_diffuser.averaging import running_average
 from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from hvrt_diffuser.files import tensors_below
+from hvrt_diffuser.precision import Precision, autocast
 from hvrt_diffuser.progress import progress
 
-__all__ = ["Losses", "Precision", "optimise"]
+__all__ = ["Losses", "optimise"]
 
 WARM_UP = 0.03  # share of the steps in which the learning rate rises
 LONGEST_AVERAGE = 0.999  # decay per step of the averaged weights, once there are enough steps
@@ -24,7 +25,6 @@ LOOKS = 20  # of the progress bar, and states of a checkpoint
 
 Network = TypeVar("Network", bound=nn.Module)
 Losses = Callable[[Network, torch.Generator], Tensor]
-Precision = Literal["float32", "bfloat16"]
 
 
 def optimise(
@@ -107,7 +107,7 @@ class _Training(Generic[Network]):
         device = self.source.device
         total = torch.zeros((), device=device)
         for _ in range(steps):
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            with autocast(device, precision):
                 loss = losses(self.network, self.source)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()

@@ -4,7 +4,6 @@ from hvrt_diffuser.autoencoders.network import Architecture, Autoencoder
 from hvrt_diffuser.autoencoders.regularisers import Regulariser
 from hvrt_diffuser.autoencoders.training import TrainingOptions, train_autoencoder
 from hvrt_diffuser.autoencoders.transform import (
-    Precision,
     decode_latents,
     encode_augmented,
     encode_images,
@@ -14,7 +13,6 @@ from hvrt_diffuser.autoencoders.transform import (
 __all__ = [
     "Architecture",
     "Autoencoder",
-    "Precision",
     "Regulariser",
     "TrainingOptions",
     "decode_latents",

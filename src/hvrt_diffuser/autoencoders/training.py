@@ -25,6 +25,7 @@ from hvrt_diffuser.averaging import running_average
 from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import tensors_below
+from hvrt_diffuser.precision import Precision, autocast
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed, generator
 
@@ -77,7 +78,7 @@ class TrainingOptions(BaseModel):
         description="epochs without a better validation loss before training stops; null never "
         "stops, and keeps the last weights rather than the best",
     )
-    precision: Literal["float32", "bfloat16"] = Field(description="of the convolutions")
+    precision: Precision = Field(description="of the convolutions")
 
     @model_validator(mode="after")
     def _one_kind_of_regularisation(self) -> Self:
@@ -307,8 +308,7 @@ class _Training:
 
     def _losses(self, model: Autoencoder, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss, reconstruction term, KL term and, in training, penalty in nats per image."""
-        bfloat16 = self.options.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+        with autocast(self.device, self.options.precision):
             mean, log_variance = model.encode(x)
             z, kl = mean, mean.new_zeros((), dtype=torch.float32)
             penalty = kl

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders.network import Autoencoder
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.precision import Precision, autocast
 
-__all__ = ["Precision", "decode_latents", "encode_augmented", "encode_images", "to_uint8"]
-
-Precision = Literal["float32", "bfloat16"]
+__all__ = ["decode_latents", "encode_augmented", "encode_images", "to_uint8"]
 
 BATCH_SIZE = 256
 # Below this many rows the matrix product of a few rows takes another path and rounds differently,
@@ -109,7 +106,7 @@ def decode_latents(
     images = torch.empty((len(latents), *model.architecture.shape), dtype=torch.uint8)
     for start in range(0, len(latents), BATCH_SIZE):
         batch = _filled(latents[start : start + BATCH_SIZE]).to(device, torch.float32)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with autocast(device, precision):
             logits = model.decode(batch)
         decoded = logits.float().sigmoid_()
         images[start : start + BATCH_SIZE] = to_uint8(decoded[: len(latents) - start])

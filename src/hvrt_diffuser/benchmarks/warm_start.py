@@ -34,7 +34,7 @@ COLD = TrainingOptions(
     ema_decay=None,
     validation_fraction=0.02,
     patience=None,
-    precision="bfloat16",
+    precision="auto",
 )
 WARM = COLD.model_copy(update={"epochs": 2, "learning_rate": 1e-3})
 

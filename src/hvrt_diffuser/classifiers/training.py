@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from hvrt_diffuser.classifiers.network import Classifier
 from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.precision import Precision, autocast
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.seeding import derive_seed, generator
 
@@ -33,7 +33,7 @@ class ClassifierOptions(BaseModel):
     batch_size: int = Field(ge=2, description="images per step")
     learning_rate: float = Field(gt=0, description="peak rate of AdamW, one cycle")
     weight_decay: float = Field(ge=0, description="of AdamW, per step and unit of learning rate")
-    precision: Literal["float32", "bfloat16"] = Field(description="of the convolutions")
+    precision: Precision = Field(description="of the convolutions")
 
 
 class JudgeOptions(ClassifierOptions):
@@ -186,11 +186,10 @@ class _Training:
     def run(self, steps: int) -> int:
         """Take ``steps`` optimiser steps, and say how many were taken."""
         self.model.train()
-        bfloat16 = self.options.precision == "bfloat16"
         for _ in range(steps):
             index = self._next_batch()
             x = self._shifted(self.images[index].float() / 255)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            with autocast(self.device, self.options.precision):
                 logits = self.model(x)
             loss = F.cross_entropy(logits.float(), self.labels[index])
             self.optimiser.zero_grad(set_to_none=True)

@@ -14,7 +14,8 @@ from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.files import read_tensors, tensors_below, write_tensors
 from hvrt_diffuser.generators.protocol import check_images, hash_images, requested_labels
-from hvrt_diffuser.optimisation import Precision, optimise
+from hvrt_diffuser.optimisation import optimise
+from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.seeding import derive_seed, generator
 
 __all__ = ["PixelDiffusion", "PixelDiffusionEstimator"]

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.optimisation import Losses, Precision, optimise
+from hvrt_diffuser.optimisation import Losses, optimise
+from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.progress import progress
 from hvrt_diffuser.samplers.flow import LatentFlow, carry, flow_source
 from hvrt_diffuser.samplers.protocol import (
@@ -46,7 +47,7 @@ class FlowEstimator(BaseModel):
     batch_size: int = Field(1024, ge=1, description="latents per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
-        "bfloat16", description="of the matrix products in training; draws are float32"
+        "auto", description="of the matrix products in training; draws are float32"
     )
     solver_steps: int = Field(
         8, ge=1, description="of Heun's method; s steps evaluate the network 2 s - 1 times"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hvrt_diffuser.autoencoders import Precision
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import SamplerName
 from hvrt_diffuser.pipelines.options import DeviceOptions
+from hvrt_diffuser.precision import Precision
 
 __all__ = ["GenerationOptions"]
 
@@ -23,6 +23,6 @@ class GenerationOptions(DeviceOptions):
         ge=0, description="of every image; null draws all classes in their real proportions"
     )
     precision: Precision = Field(
-        description="of the decoder; bfloat16 is faster where the hardware has it"
+        description="of the decoder; bfloat16 is faster where the hardware has it, which auto asks"
     )
     seed: int | None = Field(ge=0, description="of the images; null is the run's seed")

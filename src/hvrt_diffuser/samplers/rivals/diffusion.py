@@ -10,7 +10,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from hvrt_diffuser.optimisation import Precision, optimise
+from hvrt_diffuser.optimisation import optimise
+from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.samplers.protocol import by_class
 from hvrt_diffuser.samplers.rivals.carried_noise import CarriedNoise
 from hvrt_diffuser.samplers.rows import Scale
@@ -68,7 +69,7 @@ class DiffusionEstimator(BaseModel):
     batch_size: int = Field(1024, ge=1, description="latents per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
-        "bfloat16", description="of the matrix products in training; draws are float32"
+        "auto", description="of the matrix products in training; draws are float32"
     )
     solver_steps: int = Field(
         18,

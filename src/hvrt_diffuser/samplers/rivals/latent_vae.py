@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hvrt_diffuser.optimisation import Precision, optimise
+from hvrt_diffuser.optimisation import optimise
+from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.samplers.protocol import by_class
 from hvrt_diffuser.samplers.rivals.carried_noise import CarriedNoise
 from hvrt_diffuser.samplers.rows import Scale
