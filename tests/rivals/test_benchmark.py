@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from hvrt_diffuser.autoencoders import Architecture, Autoencoder, TrainingOptions
@@ -433,6 +434,46 @@ def test_a_model_whose_training_was_cut_off_does_not_say_how_long_it_took(
     assert rival.measure(0)["train_seconds"] is None
     assert list(tmp_path.iterdir()) == [], "what is measured needs no state of its training"
     assert rival.measure(0)["train_seconds"] > 0
+
+
+class Labeller:
+    """Draws images whose every pixel is their class, and counts them."""
+
+    device, drawn = CPU, 0
+
+    def __init__(self, n_classes: int) -> None:
+        self.n_classes = n_classes
+
+    def sample(
+        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        self.drawn += n
+        labels = torch.zeros(n, dtype=torch.long) if labels is None else labels
+        return labels.to(torch.uint8)[:, None, None, None].expand(-1, 1, 28, 28), labels
+
+
+def test_both_sets_of_a_whole_model_come_from_the_same_draws(yardstick: Yardstick) -> None:
+    rare = yardstick.train[(yardstick.train.labels > 0) | (torch.arange(2500) < 50)]
+    uneven = ImageYardstick(rare, yardstick.test, yardstick._judge, n=205, compared=100, device=CPU)
+    model = Labeller(10)
+    images, rows = measures._images(uneven, model, 0)  # type: ignore[arg-type]
+    classes = images[:, 0, 0, 0].long()
+    assert torch.equal(
+        torch.bincount(classes, minlength=10),
+        torch.bincount(uneven.proportional_labels(0), minlength=10),
+    )
+    assert not torch.equal(classes, classes.sort().values), "the first of them are compared"
+    balanced, labels = rows["draws"](1)
+    assert torch.bincount(labels).tolist() == 5 * [21] + 5 * [20]
+    assert torch.equal(balanced[:, 0, 0, 0].long(), labels)
+    assert 205 < model.drawn < 230
+
+
+def test_a_whole_model_without_classes_draws_one_set(yardstick: Yardstick) -> None:
+    model = Labeller(1)
+    images, rows = measures._images(yardstick, model, 0)  # type: ignore[arg-type]
+    assert len(images) == model.drawn == yardstick.n
+    assert rows == {}
 
 
 def test_what_knows_no_classes_trains_no_classifier(models: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
@@ -24,31 +25,46 @@ KIND = "pixel diffusion"
 TIMES = 1000  # Ho et al. 2020, Section 4
 AT_ONCE = 64  # images that the network denoises together
 GROUPS = 8  # of channels that are normalised together
+PATCH = 2  # pixels a side that the network sees as channels
 
 
-def _network(size: dict[str, Any]) -> nn.Module:
-    """A UNet with attention at its smallest size, conditioned on time and class."""
-    try:
-        from diffusers import UNet2DModel
-    except ImportError as error:
-        raise InputError(
-            "diffusers is not installed, expected it for a diffusion of pixels: "
-            "pip install 'hvrt-diffuser[rivals]'"
-        ) from error
-    c, h, w = size["shape"]
-    levels = len(size["channels"])
-    network: nn.Module = UNet2DModel(
-        sample_size=(h, w),
-        in_channels=c,
-        out_channels=c,
-        block_out_channels=tuple(size["channels"]),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-        num_class_embeds=size["n_classes"],
-        norm_num_groups=GROUPS,
-    )
-    return network
+class _Network(nn.Module):
+    """A UNet with attention at its smallest size, conditioned on time and class.
+
+    It sees squares of pixels as channels, which loses nothing: full size is the slowest place to
+    convolve at.
+
+    Args:
+        size: ``shape`` of an image, ``channels`` of the UNet at each size, ``n_classes``.
+    """
+
+    def __init__(self, size: dict[str, Any]) -> None:
+        super().__init__()
+        try:
+            from diffusers import UNet2DModel
+        except ImportError as error:
+            raise InputError(
+                "diffusers is not installed, expected it for a diffusion of pixels: "
+                "pip install 'hvrt-diffuser[rivals]'"
+            ) from error
+        c, h, w = size["shape"]
+        levels = len(size["channels"])
+        self.unet: Any = UNet2DModel(
+            sample_size=(h // PATCH, w // PATCH),
+            in_channels=PATCH**2 * c,
+            out_channels=PATCH**2 * c,
+            block_out_channels=tuple(size["channels"]),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+            num_class_embeds=size["n_classes"],
+            norm_num_groups=GROUPS,
+        )
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """The noise in images (n, c, h, w) at times int64 (n,) or (), of labels int64 (n,)."""
+        patches = F.pixel_unshuffle(x, PATCH)
+        return F.pixel_shuffle(self.unet(patches, t, class_labels=labels).sample, PATCH)
 
 
 @dataclass(frozen=True)
@@ -113,7 +129,7 @@ class PixelDiffusion:
         scheduler = (DDPMScheduler if self.solver == "ddpm" else DDIMScheduler)(TIMES)
         scheduler.set_timesteps(self.steps)
         for t in scheduler.timesteps:
-            noise = self.network(x, t, class_labels=labels).sample
+            noise = self.network(x, t, labels)
             x = scheduler.step(noise, t, x, generator=source).prev_sample
         return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
@@ -137,7 +153,7 @@ class PixelDiffusion:
             InputError: the file is missing, cut short or of another kind.
         """
         tensors, header = read_tensors(path, KIND)
-        network = _network(header["size"])
+        network = _Network(header["size"])
         network.load_state_dict(tensors_below(tensors, "network."))
         network.requires_grad_(False).eval()
         counts, size = tensors["counts"], header["size"]
@@ -150,7 +166,9 @@ class PixelDiffusionEstimator(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     channels: tuple[int, ...] = Field(
-        (32, 64, 64), min_length=1, description="of the UNet at each size, multiples of 8"
+        (32, 64),
+        min_length=1,
+        description="of the UNet at each size from a half down, multiples of 8",
     )
     training_steps: int = Field(6000, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="images per step")
@@ -180,7 +198,7 @@ class PixelDiffusionEstimator(BaseModel):
             InputError: shapes or types that do not fit, or classes that are not 0 ... k-1.
         """
         counts = check_images(images, labels)
-        unit = 2 ** (len(self.channels) - 1)
+        unit = PATCH * 2 ** (len(self.channels) - 1)
         if images.shape[2] % unit or images.shape[3] % unit:
             raise InputError(
                 f"images of {images.shape[2]}x{images.shape[3]} pixels were given, expected sides "
@@ -219,7 +237,7 @@ class PixelDiffusionEstimator(BaseModel):
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "pixel diffusion", "weights"))
-            network = _network(size).to(device)
+            network = _Network(size).to(device)
         from diffusers import DDPMScheduler
 
         scheduler = DDPMScheduler(TIMES)
@@ -232,7 +250,7 @@ class PixelDiffusionEstimator(BaseModel):
             t = torch.randint(TIMES, (len(x),), generator=source, device=device)
             noise = torch.randn(x.shape, generator=source, device=device)
             corrupted = scheduler.add_noise(x, noise, t)
-            predicted = model(corrupted, t, class_labels=labels[rows]).sample
+            predicted = model(corrupted, t, labels[rows])
             return (predicted.float() - noise).square().mean()
 
         network = optimise(

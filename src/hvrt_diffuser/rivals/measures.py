@@ -19,7 +19,7 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.files import read_tensors
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
 from hvrt_diffuser.generators import ImageGenerator
-from hvrt_diffuser.judge.rows import Row, decoded, even_labels
+from hvrt_diffuser.judge.rows import Row, decoded, even_labels, fixed
 from hvrt_diffuser.machine import memory, reset_peak
 from hvrt_diffuser.rivals.ledger import Entry
 from hvrt_diffuser.samplers import SamplerEstimator
@@ -91,21 +91,12 @@ def measure_generator(
         start = time.perf_counter()
         model = fit()
         fit_seconds = time.perf_counter() - start
-        source = generator(seed, "frontier", "draws", device=model.device)
-        labelled = model.n_classes == len(yardstick.train.class_names)
-        wanted = yardstick.proportional_labels(seed).to(model.device) if labelled else None
-        images = model.sample(yardstick.n, wanted, generator=source)[0].cpu()
-
-    def row(seed: int) -> tuple[Tensor, Tensor]:
-        labels = even_labels(yardstick.n, model.n_classes)
-        source = generator(seed, "rivals", "row", device=model.device)
-        return model.sample(len(labels), labels.to(model.device), generator=source)[0].cpu(), labels
+        images, rows = _images(yardstick, model, seed)
 
     def draw(n: int, source: torch.Generator) -> None:
         model.sample(n, generator=source)
 
-    rows: dict[str, Row] = {"draws": row} if labelled else {}
-    found = yardstick.utility(rows, classifier, seeds=1, seed=seed) if labelled else {}
+    found = yardstick.utility(rows, classifier, seeds=1, seed=seed) if rows else {}
     entry = {
         **asdict(yardstick.place_images(images)),
         "dcr_latent": None,
@@ -120,6 +111,27 @@ def measure_generator(
         **_size(model.save, kind),
     }
     return entry, model
+
+
+def _images(
+    yardstick: ImageYardstick, model: ImageGenerator, seed: int
+) -> tuple[Tensor, dict[str, Row]]:
+    """Images in the real proportions, and the row of TSTR; none for a model without classes.
+
+    Of a model that knows all classes, both are taken from the same draws: some take an hour.
+    """
+    source = generator(seed, "frontier", "draws", device=model.device)
+    n, k = yardstick.n, model.n_classes
+    if k != len(yardstick.train.class_names):
+        return model.sample(n, generator=source)[0].cpu(), {}
+    even = torch.bincount(even_labels(n, k), minlength=k)
+    most = torch.maximum(even, torch.bincount(yardstick.proportional_labels(seed), minlength=k))
+    labels = torch.arange(k).repeat_interleave(most)
+    labels = labels[torch.randperm(len(labels), generator=generator(seed, "rivals", "labels"))]
+    images = model.sample(len(labels), labels.to(model.device), generator=source)[0].cpu()
+    some = torch.cat([(labels == c).nonzero()[:m, 0] for c, m in enumerate(even.tolist())])
+    row = fixed(images[some], labels[some])
+    return images[yardstick.first_of_each(labels)], {"draws": row}
 
 
 @contextmanager
