@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -19,13 +19,33 @@ from hvrt_diffuser.optimisation import optimise
 from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.seeding import derive_seed, generator
 
+if TYPE_CHECKING:
+    from diffusers import DDIMScheduler, DDPMScheduler
+
 __all__ = ["PixelDiffusion", "PixelDiffusionEstimator"]
 
-KIND = "pixel diffusion"
+KIND = "pixel diffusion by velocity"
 TIMES = 1000  # Ho et al. 2020, Section 4
 AT_ONCE = 64  # images that the network denoises together
 GROUPS = 8  # of channels that are normalised together
 PATCH = 2  # pixels a side that the network sees as channels
+
+
+def _scheduler(solver: Literal["ddpm", "ddim"]) -> DDPMScheduler | DDIMScheduler:
+    """Noise by a cosine, velocities as targets, steps that begin with noise alone.
+
+    A line of betas and the noise as target (Ho et al. 2020) spend most of a short training on
+    images of almost nothing but noise, where a good answer costs the network no knowledge of
+    images: 2,000 steps of 64 digits gave none that could be read, and 1,000 of these do.
+    """
+    from diffusers import DDIMScheduler, DDPMScheduler
+
+    return (DDPMScheduler if solver == "ddpm" else DDIMScheduler)(
+        TIMES,
+        beta_schedule="squaredcos_cap_v2",  # Nichol & Dhariwal 2021, arXiv 2102.09672
+        prediction_type="v_prediction",  # Salimans & Ho 2022, arXiv 2202.00512
+        timestep_spacing="trailing",  # Lin et al. 2024, arXiv 2305.08891
+    )
 
 
 class _Network(nn.Module):
@@ -62,7 +82,7 @@ class _Network(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """The noise in images (n, c, h, w) at times int64 (n,) or (), of labels int64 (n,)."""
+        """Velocities at images (n, c, h, w), times int64 (n,) or (), and labels int64 (n,)."""
         patches = F.pixel_unshuffle(x, PATCH)
         return F.pixel_shuffle(self.unet(patches, t, class_labels=labels).sample, PATCH)
 
@@ -72,7 +92,7 @@ class PixelDiffusion:
     """Draws noise images, and removes the noise in steps.
 
     Attributes:
-        network: predicts the noise.
+        network: predicts the velocity, sqrt(a) noise - sqrt(1 - a) image at signal a.
         counts: int64 (k,), the number of images of each class that it was fitted on.
         size: what rebuilds the network.
         solver: ``ddpm``, ancestral sampling (Ho et al. 2020, arXiv 2006.11239, Algorithm 2), or
@@ -102,8 +122,7 @@ class PixelDiffusion:
         """The same network with another way to draw.
 
         Raises:
-            InputError: a number of steps that does not divide 1000: the chain would not start at
-                its noisiest end.
+            InputError: a number of steps that does not divide 1000: they would not be of one size.
         """
         if steps < 1 or TIMES % steps:
             raise InputError(
@@ -122,15 +141,13 @@ class PixelDiffusion:
         return torch.cat(images), labels
 
     def _denoised(self, labels: Tensor, source: torch.Generator) -> Tensor:
-        from diffusers import DDIMScheduler, DDPMScheduler
-
         shape = (len(labels), *self.size["shape"])
         x = torch.randn(shape, generator=source, device=self.device)
-        scheduler = (DDPMScheduler if self.solver == "ddpm" else DDIMScheduler)(TIMES)
+        scheduler = _scheduler(self.solver)
         scheduler.set_timesteps(self.steps)
         for t in scheduler.timesteps:
-            noise = self.network(x, t, labels)
-            x = scheduler.step(noise, t, x, generator=source).prev_sample
+            velocity = self.network(x, t, labels)
+            x = scheduler.step(velocity, t, x, generator=source).prev_sample
         return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
     def save(self, path: str | Path) -> None:
@@ -161,7 +178,7 @@ class PixelDiffusion:
 
 
 class PixelDiffusionEstimator(BaseModel):
-    """How a diffusion of pixels is trained; the noise prediction of Ho et al. 2020."""
+    """How a diffusion of pixels is trained; Ho et al. 2020, with a cosine and velocities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -172,7 +189,7 @@ class PixelDiffusionEstimator(BaseModel):
     )
     training_steps: int = Field(6000, ge=1, description="optimiser steps")
     batch_size: int = Field(64, ge=1, description="images per step")
-    learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW, one cycle")
+    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
         "float32", description="of the convolutions in training; draws are float32"
     )
@@ -183,7 +200,7 @@ class PixelDiffusionEstimator(BaseModel):
 
     @field_validator("steps")
     @classmethod
-    def _from_the_noisiest_end(cls, steps: int) -> int:
+    def _of_one_size(cls, steps: int) -> int:
         if TIMES % steps:
             raise ValueError(f"{steps} steps do not divide {TIMES}: choose another, such as 50")
         return steps
@@ -238,20 +255,19 @@ class PixelDiffusionEstimator(BaseModel):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "pixel diffusion", "weights"))
             network = _Network(size).to(device)
-        from diffusers import DDPMScheduler
-
-        scheduler = DDPMScheduler(TIMES)
+        scheduler = _scheduler("ddpm")
         images, labels = images.to(device), labels.to(device)
 
         def losses(model: Any, source: torch.Generator) -> Tensor:
-            """Ho et al. 2020, Equation 14."""
+            """Squared errors of velocities."""
             rows = torch.randint(len(images), (self.batch_size,), generator=source, device=device)
             x = images[rows].float() / 127.5 - 1
             t = torch.randint(TIMES, (len(x),), generator=source, device=device)
             noise = torch.randn(x.shape, generator=source, device=device)
             corrupted = scheduler.add_noise(x, noise, t)
             predicted = model(corrupted, t, labels[rows])
-            return (predicted.float() - noise).square().mean()
+            velocity = scheduler.get_velocity(x, noise, t)
+            return (predicted.float() - velocity).square().mean()
 
         network = optimise(
             network,

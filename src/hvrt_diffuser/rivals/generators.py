@@ -65,7 +65,7 @@ def _dvp_vae_bound(model: DVPVAEGenerator, images: Tensor, seed: int) -> float |
 
 
 GENERATORS = {
-    "pixel_diffusion": Generator("a UNet of diffusers on pixels", "pixel diffusion"),
+    "pixel_diffusion": Generator("a UNet of diffusers on pixels", "pixel diffusion by velocity"),
     "vq_vae": Generator("codes, and a transformer that draws them", "VQ-VAE"),
     "dvp_vae": Generator(
         "a hierarchical VAE with a diffusion-based VampPrior", "DVP-VAE", _dvp_vae_bound
