@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
@@ -523,6 +524,18 @@ def test_the_picture_names_every_rival(rows: dict[str, dict[str, Any]]) -> None:
     speed, novelty = figure.axes
     for axes in (speed, novelty):
         assert {text.get_text() for text in axes.texts} == {n.replace("_", " ") for n in rows}
+
+
+def test_names_cover_neither_each_other_nor_points(rows: dict[str, dict[str, Any]]) -> None:
+    crowd = [{**rows["hvrt"], "rival": f"rival_{i}", "fd": 5 + 0.3 * i} for i in range(8)]
+    figure = plot_rivals([*rows.values(), *crowd])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        names = [Text.get_window_extent(text) for text in axes.texts]  # without its line
+        points = [axes.transData.transform(line.get_xydata())[0] for line in axes.lines]
+        for i, name in enumerate(names):
+            assert not any(name.overlaps(other) for other in names[:i])
+            assert not any(name.contains(*point) for point in points)
 
 
 def test_other_autoencoders_have_a_panel_of_their_own(rows: dict[str, dict[str, Any]]) -> None:

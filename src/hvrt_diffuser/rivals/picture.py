@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,11 +13,13 @@ from matplotlib.ticker import ScalarFormatter
 __all__ = ["plot_rivals"]
 
 Row = Mapping[str, Any]
+Box = tuple[float, float, float]
 
 BATCH = "64"
 OURS = ("hvrt", "latent_flow", "flow_map")
 OWN = "the run's own"
-LABEL, LETTER = 9.0, 4.0  # points: a label's height, and the width of a letter
+# In points: a label's height, the width of a letter, half of a point's, and from it to its label.
+LABEL, LETTER, DOT, GAP = 9.0, 4.0, 3.0, 8.0
 FIDELITY = "Fréchet distance to test images, logarithmic"
 MARKERS = "sD^vP*X"
 COLOURS = ("tab:blue", "tab:green", "tab:orange", "tab:purple", "tab:brown")
@@ -38,7 +41,7 @@ def plot_rivals(rows: Sequence[Row]) -> Figure:
     for axes in (speed, novelty):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.margins(x=0.2)
+        axes.margins(x=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.2)
     speed.set_xscale("log")
@@ -71,27 +74,46 @@ def _colour(row: Row) -> str:
 
 
 def _label(axes: Axes, rows: Sequence[Row], place: Callable[[Row], float]) -> None:
-    """Name the points, from the lowest one up, each name above those that it would cover."""
-    points = axes.figure.get_dpi() / 72
-    taken: list[tuple[float, float, float]] = []  # left, right and height of names, in points
-    for row in sorted(rows, key=lambda row: row["fd"]):
+    """Name the points, from the lowest one up, each where it covers no other name or point."""
+    rows = sorted(rows, key=lambda row: row["fd"])
+    data = [(place(row), row["fd"]) for row in rows]
+    points = axes.transData.transform(data) / (axes.figure.get_dpi() / 72)
+    taken = [(x - DOT, x + DOT, y) for x, y in points]  # left, right and height, in points
+    for row, at, (x, y) in zip(rows, data, points, strict=True):
         name = row["rival"].replace("_", " ")
-        x, y = axes.transData.transform((place(row), row["fd"])) / points
-        end, height = x + LETTER * len(name), y
-        for left, right, other in taken:
-            if left < end and x < right and height < other + LABEL:
-                height = max(height, other + LABEL)
-        taken = sorted([*taken, (x, end, height)], key=lambda box: box[2])
+        width = LETTER * len(name)
+        left, height = _free(x, y, width, taken)
+        taken.append((left, left + width, height))
+        right_of = left > x
         axes.annotate(
             name,
-            (place(row), row["fd"]),
-            xytext=(8, height - y),
+            at,
+            xytext=(GAP if right_of else -GAP, height - y),
             textcoords="offset points",
+            ha="left" if right_of else "right",
             va="center",
             fontsize=7,
             color=_colour(row),
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": "0.6"},
         )
+
+
+def _free(x: float, y: float, width: float, taken: Sequence[Box]) -> tuple[float, float]:
+    """Left end and height of the nearest free place for a label beside the point at x and y."""
+    places = (
+        (left, height)
+        for rise in count()
+        for height in (y + rise, y - rise)
+        for left in (x + GAP, x - GAP - width)
+    )
+    return next(
+        (left, height)
+        for left, height in places
+        if not any(
+            start < left + width and left < end and abs(height - other) < LABEL
+            for start, end, other in taken
+        )
+    )
 
 
 def _by_autoencoder(axes: Axes, named: Sequence[Row], others: Sequence[Row]) -> None:
