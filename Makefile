@@ -13,8 +13,10 @@ run: .venv/runs ## install, and run all pipelines on 5,000 real digits
 
 # A thread for each process: torch's threads wait for each other, and slow their neighbours down.
 # Files in their order: by number of tests, the few that run for minutes would come last, and alone.
+# What was imported once stays compiled, even where the environment forbids it, as images of
+# containers do: or each of the many processes spends 16 s on compiling it again.
 test: .venv/tests ## install, and run the tests, a process for each core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/tests ## install, and run linter, formatter and type checker
 	$(BIN)/ruff check .
