@@ -24,6 +24,7 @@ Measure = Callable[[Array, Array, int], Any]
 
 MEASURES: dict[str, Measure] = {
     "attribution": lambda a, b, _: metrics.attribution(a, np.zeros(len(a), np.int64), b),
+    "authenticity": lambda a, b, _: metrics.authenticity(a, b),
     "closest": lambda a, b, _: np.array(metrics.closest(a, b, 3)),
     "classifier_test": lambda a, b, seed: metrics.classifier_test(a, b, seed=seed),
     "dcr_ratio": lambda a, b, _: metrics.dcr_ratio(a, b, b + 1),
@@ -218,8 +219,8 @@ def test_neither_sample_is_the_first(name: str) -> None:
     np.testing.assert_allclose(measure(name, a, b), measure(name, b, a), rtol=1e-9, atol=1e-14)
 
 
-ROTATED = ["attribution", "dcr_ratio", "frechet_distance", "kernel_distance", "manifold", "mmd"]
-ROTATED += ["nearest_neighbour_test", "novelty", "vendi_score"]
+ROTATED = ["attribution", "authenticity", "dcr_ratio", "frechet_distance", "kernel_distance"]
+ROTATED += ["manifold", "mmd", "nearest_neighbour_test", "novelty", "vendi_score"]
 
 
 @pytest.mark.parametrize("name", ROTATED)

@@ -15,7 +15,15 @@ from torch import Tensor
 
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.metrics import Novelty, attribution, closest, dcr_ratio, nearest, novelty
+from hvrt_diffuser.metrics import (
+    Novelty,
+    attribution,
+    authenticity,
+    closest,
+    dcr_ratio,
+    nearest,
+    novelty,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -131,6 +139,7 @@ def test_novelty_is_what_its_definition_says_whatever_rows_are_equal(
     found = novelty(draws, training, held_out)
     assert found == pytest.approx(by_definition(draws, training, held_out), rel=1e-9)
     assert found.dcr_ratio == dcr_ratio(draws, training, held_out)
+    assert found.authentic == authenticity(draws, training)
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
@@ -215,6 +224,8 @@ def test_a_single_training_row_has_no_distance_of_its_own() -> None:
     x = np.random.default_rng(0).standard_normal((9, 2))
     with pytest.raises(InputError, match=r"1 training row .* at least 2"):
         novelty(x, x[:1], x[1:])
+    with pytest.raises(InputError, match=r"1 training row .* at least 2"):
+        authenticity(x, x[:1])
     assert dcr_ratio(x[1:], x[:1], x[1:]) == 1
 
 

@@ -35,6 +35,7 @@ from hvrt_diffuser.rivals import (
     chosen,
     compare_speed,
     generator_rivals,
+    generator_trials,
     measure_rivals,
     measures,
     plot_rivals,
@@ -43,6 +44,7 @@ from hvrt_diffuser.rivals import (
     run_trials,
     speed,
     summarise,
+    tuned_generators,
     validation_split,
 )
 from hvrt_diffuser.rivals.likelihood import binary_images, negative_elbo
@@ -350,6 +352,55 @@ def test_held_out_images_are_not_fitted_on() -> None:
         validation_split(100, 60, seed=0)
 
 
+def small_yardstick(yardstick: Yardstick, n: int, compared: int) -> ImageYardstick:
+    few, test = (each[torch.arange(0, 2500, 10)] for each in (yardstick.train, yardstick.test))
+    return ImageYardstick(few, test, yardstick._judge, n=n, compared=compared, device=CPU)
+
+
+def test_whole_models_are_tuned_with_a_share_of_their_training(
+    yardstick: Yardstick, tmp_path: Path
+) -> None:
+    pytest.importorskip("diffusers")
+    estimators = {
+        "vq_vae": VQVAEEstimator(
+            codes=16, width=8, prior_width=8, prior_layers=1, training_steps=20
+        ),
+        "dvp_vae": DVPVAEEstimator(epochs=1),
+    }
+    rates = ({"learning_rate": 1e-8}, {"learning_rate": 0.003})
+    candidates = {"vq_vae": rates, "dvp_vae": rates[1:]}
+    small = small_yardstick(yardstick, n=100, compared=50)
+    trials = generator_trials(small, estimators, candidates, share=0.25, seed=0)
+    assert [trial.rival for trial in trials] == ["vq_vae"] * 2, "one candidate needs no trial"
+    entries = run_trials(trials, Ledger(tmp_path, {}))
+    assert [entry["effort"]["options"]["training_steps"] for entry in entries] == [5, 5]
+    assert [entry["effort"]["draws"] for entry in entries] == [100, 100]
+    alike = estimators["vq_vae"].model_copy(update={"training_steps": 5, **rates[1]})
+    few = small.train
+    model = alike.fit(few.images, few.labels, seed=0, device=CPU)
+    assert entries[1]["fd"] == small.frechet(measures.draw_images(small, model, 0)[0])
+    best = tuned_generators(estimators, chosen(candidates, entries))
+    winner = min(entries, key=lambda entry: entry["fd"])["changes"]
+    assert best["vq_vae"].model_dump() == {**estimators["vq_vae"].model_dump(), **winner}
+    assert best["dvp_vae"].model_dump() == {**estimators["dvp_vae"].model_dump(), **rates[1]}
+
+
+def test_a_share_of_a_training_is_never_none() -> None:
+    for estimator in (PixelDiffusionEstimator(), VQVAEEstimator()):
+        assert estimator.shortened(0.1).training_steps == 600
+        assert estimator.shortened(1e-9).training_steps == 1
+    assert DVPVAEEstimator().shortened(0.5).epochs == 2, "the setting has four"
+    assert DVPVAEEstimator(epochs=3).shortened(0.1).epochs == 1
+
+
+def test_a_whole_model_that_cannot_be_is_refused(yardstick: Yardstick) -> None:
+    estimators, wrong = {"vq_vae": VQVAEEstimator()}, {"learning_rate": 0}
+    with pytest.raises(InputError, match=r"benchmark.generator_candidates.vq_vae has .*refused"):
+        tuned_generators(estimators, {"vq_vae": wrong})
+    with pytest.raises(InputError, match=r"benchmark.generator_candidates.vq_vae has .*refused"):
+        generator_trials(yardstick, estimators, {"vq_vae": ({}, wrong)}, share=1, seed=0)
+
+
 @pytest.mark.parametrize("changes", [{"components": 0}, {"componnents": 3}])
 def test_a_candidate_that_cannot_be_is_refused_before_any_trial(
     yardstick: Yardstick, changes: dict[str, Any]
@@ -364,10 +415,8 @@ def test_a_candidate_that_cannot_be_is_refused_before_any_trial(
 @pytest.fixture(scope="module")
 def models(yardstick: Yardstick, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pytest.importorskip("diffusers")
-    few, test = (each[torch.arange(0, 2500, 10)] for each in (yardstick.train, yardstick.test))
-    small = ImageYardstick(few, test, yardstick._judge, n=200, compared=100, device=CPU)
     rivals = generator_rivals(
-        small,
+        small_yardstick(yardstick, n=200, compared=100),
         {
             "pixel_diffusion": PixelDiffusionEstimator(
                 channels=(8, 8), training_steps=3, batch_size=8, steps=2
@@ -456,7 +505,7 @@ def test_both_sets_of_a_whole_model_come_from_the_same_draws(yardstick: Yardstic
     rare = yardstick.train[(yardstick.train.labels > 0) | (torch.arange(2500) < 50)]
     uneven = ImageYardstick(rare, yardstick.test, yardstick._judge, n=205, compared=100, device=CPU)
     model = Labeller(10)
-    images, rows = measures._images(uneven, model, 0)  # type: ignore[arg-type]
+    images, rows = measures.draw_images(uneven, model, 0)  # type: ignore[arg-type]
     classes = images[:, 0, 0, 0].long()
     assert torch.equal(
         torch.bincount(classes, minlength=10),
@@ -471,7 +520,7 @@ def test_both_sets_of_a_whole_model_come_from_the_same_draws(yardstick: Yardstic
 
 def test_a_whole_model_without_classes_draws_one_set(yardstick: Yardstick) -> None:
     model = Labeller(1)
-    images, rows = measures._images(yardstick, model, 0)  # type: ignore[arg-type]
+    images, rows = measures.draw_images(yardstick, model, 0)  # type: ignore[arg-type]
     assert len(images) == model.drawn == yardstick.n
     assert rows == {}
 
@@ -491,6 +540,9 @@ def test_real_images_are_fresh_and_training_images_are_copies(yardstick: Yardsti
     assert fresh.dcr_image == pytest.approx(1, abs=0.05)
     assert fresh.dcr_feature == pytest.approx(1, abs=0.05)
     assert copied.dcr_image == copied.dcr_feature == 0
+    assert own.authentic(own.test.images[:1000]) == pytest.approx(own.authentic_fresh, abs=0.1)
+    assert own.authentic(own.train.images[:1000]) == 0
+    assert own.authentic(255 - own.train.images[:1000]) == 1
 
 
 # ---- times

@@ -156,6 +156,11 @@ WRONG = {
         "latent_encoding.augmentation.copies=1,generation.sampler=flow_map",
         "latent_encoding.augmentation.copies",
     ),
+    "an autoencoder that is called like another rival": (
+        "benchmark.autoencoders.vq_vae=null",
+        "benchmark.autoencoders",
+        "a whole model's name",
+    ),
     "unknown device": ("device=gpu", "device", "gpu"),
     "a run name with a slash": ("run_name=a/b", "run_name", "a/b"),
 }

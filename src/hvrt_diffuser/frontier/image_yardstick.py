@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from hvrt_diffuser.judge.rows import Row
 from hvrt_diffuser.metrics import (
     KernelDistance,
     Manifold,
+    authenticity,
     frechet_distance,
     inception_score,
     kernel_distance,
@@ -94,7 +95,8 @@ class ImageYardstick:
         fresh = (test.images if fresh is None else fresh)[self._fresh_rows]
         self._seen_image = pixels(seen)
         self._seen_feature = self._extract(seen)
-        self._usual_image = distance(pixels(fresh), self._seen_image)
+        self._fresh_image = pixels(fresh)
+        self._usual_image = distance(self._fresh_image, self._seen_image)
         self._usual_feature = distance(self._extract(fresh), self._seen_feature)
 
     def likeness(self, images: Tensor, *, seed: int) -> tuple[KernelDistance, Manifold]:
@@ -118,6 +120,15 @@ class ImageYardstick:
             dcr_feature=distance(found[some], self._seen_feature) / self._usual_feature,
             inception_score=inception_score(probabilities.numpy()),
         )
+
+    def authentic(self, images: Tensor) -> float:
+        """AuthPct, as a share, of uint8 images (n, c, h, w): the first of them, among images."""
+        return authenticity(pixels(images[: self.compared]), self._seen_image)
+
+    @cached_property
+    def authentic_fresh(self) -> float:
+        """The same of test images, which are no copies."""
+        return authenticity(self._fresh_image, self._seen_image)
 
     def proportional_labels(self, seed: int) -> Tensor:
         """The classes of a set, in exactly their real proportions and random order; int64 (n,)."""

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Self
 
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
@@ -203,6 +204,12 @@ class PixelDiffusionEstimator(BaseModel):
         if TIMES % steps:
             raise ValueError(f"{steps} steps do not divide {TIMES}: choose another, such as 50")
         return steps
+
+    def shortened(self, share: float) -> Self:
+        """The same with this share of its training, at least a step: to try options by."""
+        return self.model_copy(
+            update={"training_steps": max(1, round(share * self.training_steps))}
+        )
 
     def check(self, images: Tensor, labels: Tensor) -> Tensor:
         """Check images uint8 (n, c, h, w) and labels int64 (n,) before a fit.

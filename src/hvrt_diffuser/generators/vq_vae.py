@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Self
 
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.errors import InputError
@@ -208,6 +209,12 @@ class VQVAEEstimator(BaseModel):
     precision: Precision = Field(
         "float32", description="of the convolutions in training; draws are float32"
     )
+
+    def shortened(self, share: float) -> Self:
+        """The same with this share of its training, at least a step: to try options by."""
+        return self.model_copy(
+            update={"training_steps": max(1, round(share * self.training_steps))}
+        )
 
     def check(self, images: Tensor, labels: Tensor) -> Tensor:
         """Check images uint8 (n, c, h, w) and labels int64 (n,) before a fit.

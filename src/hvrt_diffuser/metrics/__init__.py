@@ -8,6 +8,7 @@ from hvrt_diffuser.metrics.marginals import kolmogorov_smirnov, wasserstein
 from hvrt_diffuser.metrics.neighbours import (
     Novelty,
     attribution,
+    authenticity,
     closest,
     dcr_ratio,
     nearest,
@@ -27,6 +28,7 @@ __all__ = [
     "Novelty",
     "TwoSampleTest",
     "attribution",
+    "authenticity",
     "classifier_test",
     "closest",
     "dcr_ratio",

@@ -12,7 +12,15 @@ from sklearn.neighbors import NearestNeighbors
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.metrics.samples import Array, Float64, bounded_memory, check_samples
 
-__all__ = ["Novelty", "attribution", "closest", "dcr_ratio", "nearest", "novelty"]
+__all__ = [
+    "Novelty",
+    "attribution",
+    "authenticity",
+    "closest",
+    "dcr_ratio",
+    "nearest",
+    "novelty",
+]
 
 
 def nearest(queries: Array, reference: Array) -> tuple[NDArray[np.int64], Float64]:
@@ -99,8 +107,7 @@ class Novelty(NamedTuple):
 
     Attributes:
         dcr_ratio: see :func:`dcr_ratio`.
-        authentic: share of draws that are farther from their nearest training row than that row
-            is from its own nearest (AuthPct; Alaa et al. 2022, arXiv 2102.08921, section 4.3).
+        authentic: see :func:`authenticity`.
         authentic_held_out: the same share of the held-out rows, which are no copies.
     """
 
@@ -121,22 +128,50 @@ def novelty(draws: Array, training: Array, held_out: Array) -> Novelty:
         InputError: as for :func:`dcr_ratio`, or a single training row.
     """
     draws, training = check_samples(draws, training)
-    if len(training) < 2:
-        raise InputError(
-            "1 training row was given, expected at least 2: their distances are what authentic "
-            "draws are compared with"
-        )
+    _check_neighbours(training)
     found = [nearest(draws, training), nearest(held_out, training)]
-    # Only rows that are somebody's nearest need a distance of their own.
-    needed, which = np.unique(np.concatenate([rows for rows, _ in found]), return_inverse=True)
-    own = closest(training[needed], training, 2)[1][:, 1]  # the first is the row itself
-    own_of_draws, own_of_held_out = np.split(own[which], [len(draws)])
+    own = _own_distance(np.concatenate([rows for rows, _ in found]), training)
+    own_of_draws, own_of_held_out = np.split(own, [len(draws)])
     (_, of_draws), (_, of_held_out) = found
     return Novelty(
         _ratio(of_draws, of_held_out),
         float((of_draws > own_of_draws).mean()),
         float((of_held_out > own_of_held_out).mean()),
     )
+
+
+def authenticity(draws: Array, training: Array) -> float:
+    """AuthPct, as a share (Alaa et al. 2022, arXiv 2102.08921, section 4.3).
+
+    Of draws, those that are farther from their nearest training row than that row is from its own
+    nearest.
+
+    Args:
+        draws: (n, d).
+        training: (m, d), m at least 2.
+
+    Raises:
+        InputError: as for :func:`nearest`, or a single training row.
+    """
+    draws, training = check_samples(draws, training)
+    _check_neighbours(training)
+    rows, distance = nearest(draws, training)
+    return float((distance > _own_distance(rows, training)).mean())
+
+
+def _check_neighbours(training: Float64) -> None:
+    if len(training) < 2:
+        raise InputError(
+            "1 training row was given, expected at least 2: their distances are what authentic "
+            "draws are compared with"
+        )
+
+
+def _own_distance(rows: NDArray[np.int64], training: Float64) -> Float64:
+    """The distance of each of these training rows (n,), which may repeat, to its own nearest."""
+    needed, which = np.unique(rows, return_inverse=True)
+    own = closest(training[needed], training, 2)[1][:, 1]  # the first is the row itself
+    return own[which]
 
 
 def dcr_ratio(draws: Array, training: Array, held_out: Array) -> float:

@@ -8,15 +8,18 @@ from hvrt_diffuser.rivals.benchmark import (
     measure_rivals,
     prior_rivals,
     summarise,
+    tuned_generators,
 )
-from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
+from hvrt_diffuser.rivals.generators import GENERATORS, GeneratorName, ImageEstimator
 from hvrt_diffuser.rivals.ledger import Ledger
+from hvrt_diffuser.rivals.measures import MEASURES
 from hvrt_diffuser.rivals.picture import plot_rivals
 from hvrt_diffuser.rivals.registry import PRIORS, Prior, PriorName, Shared
 from hvrt_diffuser.rivals.speed import compare_speed
 from hvrt_diffuser.rivals.tuning import (
     autoencoder_trials,
     chosen,
+    generator_trials,
     prior_trials,
     run_trials,
     validation_split,
@@ -24,7 +27,9 @@ from hvrt_diffuser.rivals.tuning import (
 
 __all__ = [
     "GENERATORS",
+    "MEASURES",
     "PRIORS",
+    "GeneratorName",
     "ImageEstimator",
     "Ledger",
     "Prior",
@@ -37,11 +42,13 @@ __all__ = [
     "chosen",
     "compare_speed",
     "generator_rivals",
+    "generator_trials",
     "measure_rivals",
     "plot_rivals",
     "prior_rivals",
     "prior_trials",
     "run_trials",
     "summarise",
+    "tuned_generators",
     "validation_split",
 ]

@@ -33,6 +33,7 @@ __all__ = [
     "measure_rivals",
     "prior_rivals",
     "summarise",
+    "tuned_generators",
 ]
 
 NAMES = ("rival", "what", "of", "parameters", "stored_bytes")
@@ -162,6 +163,24 @@ def autoencoder_rivals(
         for prior, prior_changes in all_of.items()
         for name in having
     ]
+
+
+def tuned_generators(
+    estimators: Mapping[str, ImageEstimator], changes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, ImageEstimator]:
+    """Whole models with some of their options changed.
+
+    Args:
+        estimators: by name.
+        changes: of their options, by name, where there are any.
+
+    Raises:
+        InputError: options that are none of theirs.
+    """
+    return {
+        name: changed(f"generator_candidates.{name}", estimator, changes.get(name, {}))
+        for name, estimator in estimators.items()
+    }
 
 
 def check_generators(estimators: Mapping[str, ImageEstimator], images: LabelledImages) -> None:

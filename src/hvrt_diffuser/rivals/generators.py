@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.generators import ImageGenerator
@@ -15,13 +16,17 @@ from hvrt_diffuser.generators.dvp_vae import DVPVAEGenerator, bounds
 from hvrt_diffuser.rivals.likelihood import binary_images
 from hvrt_diffuser.seeding import generator
 
-__all__ = ["GENERATORS", "Generator", "ImageEstimator"]
+__all__ = ["GENERATORS", "Generator", "GeneratorName", "ImageEstimator"]
 
+GeneratorName = Literal["pixel_diffusion", "vq_vae", "dvp_vae"]
 Bound = Callable[[Any, Tensor, int], float | None]
 
 
 class ImageEstimator(Protocol):
     """What a model of images is trained by."""
+
+    def shortened(self, share: float) -> Self:
+        """The same with this share of its training, to try options by."""
 
     def check(self, images: Tensor, labels: Tensor) -> Tensor:
         """Refuse images that no fit can be made of."""
@@ -64,7 +69,7 @@ def _dvp_vae_bound(model: DVPVAEGenerator, images: Tensor, seed: int) -> float |
     return bounds(model.network, binary_images(images).to(model.device), source=source).elbo
 
 
-GENERATORS = {
+GENERATORS: dict[str, Generator] = {
     "pixel_diffusion": Generator("a UNet of diffusers on pixels", "pixel diffusion by velocity"),
     "vq_vae": Generator("codes, and a transformer that draws them", "VQ-VAE"),
     "dvp_vae": Generator(

@@ -26,9 +26,10 @@ from hvrt_diffuser.samplers import SamplerEstimator
 from hvrt_diffuser.samplers.bootstrap import KIND
 from hvrt_diffuser.seeding import derive_seed, generator
 
-__all__ = ["measure_generator", "measure_sampler", "milliseconds"]
+__all__ = ["MEASURES", "draw_images", "measure_generator", "measure_sampler", "milliseconds"]
 
 Model = TypeVar("Model", bound=ImageGenerator)
+MEASURES = 2  # counts the changes of what is measured: entries from before do not count
 BATCHES = (1, 64, 1024)
 CALLS = 5  # of each batch size, of which the median counts
 LONG = 2.0  # seconds of a call that is not repeated: a warm-up is a small part of it
@@ -91,7 +92,7 @@ def measure_generator(
         start = time.perf_counter()
         model = fit()
         fit_seconds = time.perf_counter() - start
-        images, rows = _images(yardstick, model, seed)
+        images, rows = draw_images(yardstick, model, seed)
 
     def draw(n: int, source: torch.Generator) -> None:
         model.sample(n, generator=source)
@@ -113,13 +114,21 @@ def measure_generator(
     return entry, model
 
 
-def _images(
+def draw_images(
     yardstick: ImageYardstick, model: ImageGenerator, seed: int
 ) -> tuple[Tensor, dict[str, Row]]:
     """Images in the real proportions, and the row of TSTR; none for a model without classes.
 
     Of a model that knows all classes, both are taken from the same draws: 10,000 of a diffusion of
     pixels take twenty minutes.
+
+    Args:
+        yardstick: says how many.
+        model: on any device.
+        seed: of the draws.
+
+    Returns:
+        uint8 (n, c, h, w) on the CPU, and the row as ``draws``.
     """
     source = generator(seed, "frontier", "draws", device=model.device)
     n, k = yardstick.n, model.n_classes
@@ -149,7 +158,12 @@ def _watched() -> Iterator[dict[str, float | None]]:
 
 def _likeness(yardstick: ImageYardstick, images: Tensor, seed: int) -> Entry:
     kid, support = yardstick.likeness(images, seed=seed % 2**32)
-    return {"kid": kid.mean, **support._asdict()}
+    return {
+        "kid": kid.mean,
+        **support._asdict(),
+        "authentic_image": yardstick.authentic(images),
+        "authentic_image_fresh": yardstick.authentic_fresh,
+    }
 
 
 def milliseconds(

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.frontier import Yardstick
+from hvrt_diffuser.frontier import ImageYardstick, Yardstick
+from hvrt_diffuser.rivals.generators import ImageEstimator
 from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
+from hvrt_diffuser.rivals.measures import draw_images
 from hvrt_diffuser.rivals.registry import Shared, changed, estimator_of
 from hvrt_diffuser.seeding import generator
 from hvrt_diffuser.sweeps import Yardsticks
@@ -22,6 +24,7 @@ __all__ = [
     "Trial",
     "autoencoder_trials",
     "chosen",
+    "generator_trials",
     "prior_trials",
     "run_trials",
     "validation_split",
@@ -127,6 +130,42 @@ def autoencoder_trials(
             return yardstick.frechet(yardstick.draw(sampler, seed).images)
 
         return Trial(name, changes, {"epochs": epochs}, measure)
+
+    return [trial(name, each) for name, several in _tuned(candidates) for each in several]
+
+
+def generator_trials(
+    yardstick: ImageYardstick,
+    estimators: Mapping[str, ImageEstimator],
+    candidates: Candidates,
+    *,
+    share: float,
+    seed: int,
+) -> list[Trial]:
+    """Candidates of those whole models that have more than one.
+
+    Args:
+        yardstick: of held-out images.
+        estimators: by name.
+        candidates: changes of their options, by name.
+        share: of its training that each candidate has.
+        seed: of everything random.
+
+    Raises:
+        InputError: options that are none of theirs.
+    """
+
+    def trial(name: str, changes: Mapping[str, Any]) -> Trial:
+        options = changed(f"generator_candidates.{name}", estimators[name], changes)
+        estimator: ImageEstimator = options.shortened(share)
+
+        def measure() -> float:
+            train = yardstick.train
+            model = estimator.fit(train.images, train.labels, seed=seed, device=yardstick.device)
+            return yardstick.frechet(draw_images(yardstick, model, seed)[0])
+
+        effort = {"options": estimator.model_dump(mode="json"), "draws": yardstick.n}
+        return Trial(name, changes, effort, measure)
 
     return [trial(name, each) for name, several in _tuned(candidates) for each in several]
 

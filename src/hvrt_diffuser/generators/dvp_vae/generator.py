@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
+from typing_extensions import Self
 
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.generators.dvp_vae.model import DVPVAE
@@ -64,12 +65,13 @@ class DVPVAEGenerator:
 
 
 class DVPVAEEstimator(BaseModel):
-    """Which setting of :data:`SETTINGS` is trained, and for how long."""
+    """Which setting of :data:`SETTINGS` is trained, how fast and for how long."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     setting: str = Field("reduced_mnist", description="a name of SETTINGS")
     epochs: int | None = Field(None, ge=1, description="null is as many as the setting has")
+    learning_rate: float | None = Field(None, gt=0, description="first; null is the setting's")
 
     @field_validator("setting")
     @classmethod
@@ -77,6 +79,11 @@ class DVPVAEEstimator(BaseModel):
         if setting not in SETTINGS:
             raise ValueError(f"{setting!r} is none of {', '.join(SETTINGS)}: choose one of them")
         return setting
+
+    def shortened(self, share: float) -> Self:
+        """The same with this share of its training, at least an epoch: to try options by."""
+        epochs = max(1, round(share * self._chosen()[1].epochs))
+        return self.model_copy(update={"epochs": epochs})
 
     def check(self, images: Tensor, labels: Tensor) -> Tensor:
         """Check images uint8 (n, c, h, w) before a fit; labels are not looked at.
@@ -114,5 +121,5 @@ class DVPVAEEstimator(BaseModel):
 
     def _chosen(self) -> tuple[Setting, TrainingOptions]:
         setting = SETTINGS[self.setting]
-        epochs = {} if self.epochs is None else {"epochs": self.epochs}
-        return setting, setting.training.model_copy(update=epochs)
+        own = self.model_dump(include={"epochs", "learning_rate"}, exclude_none=True)
+        return setting, setting.training.model_copy(update=own)

@@ -22,6 +22,7 @@ from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFit
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 from hvrt_diffuser.rivals import (
+    MEASURES,
     Ledger,
     Shared,
     autoencoder_rivals,
@@ -30,12 +31,14 @@ from hvrt_diffuser.rivals import (
     chosen,
     compare_speed,
     generator_rivals,
+    generator_trials,
     measure_rivals,
     plot_rivals,
     prior_rivals,
     prior_trials,
     run_trials,
     summarise,
+    tuned_generators,
     validation_split,
 )
 from hvrt_diffuser.seeding import derive_seed
@@ -59,7 +62,13 @@ def tune_rivals(
     autoencoders: Path,
 ) -> dict[str, Any]:
     """The best candidates of rivals' options, on training images that are held out."""
-    check_generators(options.generators.chosen(), images_train)
+    generators = options.generators.chosen()
+    priors, others, whole = options.candidates()
+    check_generators(generators, images_train)
+    for name, several in whole.items():
+        for changes in several:
+            candidate = tuned_generators({name: generators[name]}, {name: changes})
+            check_generators(candidate, images_train)
     setting = {
         "n": options.n,
         "hvrt_fitting": hvrt.model_dump_json(),
@@ -70,10 +79,9 @@ def tune_rivals(
         "seed": seed,
     }
     where = resolve_device(options.device or device)
-    priors, others = options.candidates()
     own_seed = derive_seed(seed, "rivals", "tuning")
     trials = []
-    if any(len(several) > 1 for several in (*priors.values(), *others.values())):
+    if any(len(several) > 1 for each in (priors, others, whole) for several in each.values()):
         fitted, held_out = validation_split(len(images_train), options.n, own_seed)
         latents, _ = table_to_latents(latents_train)
         size: dict[str, Any] = {"n": options.n, "compared": options.compared, "device": where}
@@ -92,11 +100,20 @@ def tune_rivals(
             epochs=options.tuning_epochs,
             seed=own_seed,
         )
+        draws = options.tuning_draws
+        trials += generator_trials(
+            ImageYardstick(few, fresh, classifier, **{**size, "n": draws}),
+            generators,
+            whole,
+            share=options.tuning_share,
+            seed=own_seed,
+        )
     entries = run_trials(trials, Ledger(ledgers, setting))
     return {
         "candidates": entries,
         "priors": chosen(priors, entries),
         "autoencoders": chosen(others, entries),
+        "generators": chosen(whole, entries),
     }
 
 
@@ -122,6 +139,7 @@ def compare_rivals(
     """Fidelity, utility, novelty, likelihood, time, memory and size of every rival."""
     setting = {
         # Neither rivals nor seeds: what is there is kept, and what is new is added.
+        "measures": MEASURES,
         "n": options.n,
         "compared": options.compared,
         "hvrt_fitting": hvrt.model_dump_json(),
@@ -148,7 +166,7 @@ def compare_rivals(
     # The longest first, so that processes that share the work end together.
     rivals = generator_rivals(
         ImageYardstick(images_train, images_test, classifier, **size),
-        options.generators.chosen(),
+        tuned_generators(options.generators.chosen(), tuning["generators"]),
         generators,
         judged_by,
         seeds=options.generator_seeds,

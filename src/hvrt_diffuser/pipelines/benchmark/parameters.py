@@ -9,11 +9,12 @@ from pydantic import Field, field_validator
 from hvrt_diffuser.generators import PixelDiffusionEstimator, VQVAEEstimator
 from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
 from hvrt_diffuser.pipelines.options import DeviceOptions, Options
-from hvrt_diffuser.rivals import PRIORS, ImageEstimator, PriorName
+from hvrt_diffuser.rivals import GENERATORS, PRIORS, GeneratorName, ImageEstimator, PriorName
 
 __all__ = ["BenchmarkOptions", "GeneratorOptions"]
 
 Changes = dict[str, Any]
+Candidates = dict[str, tuple[Changes, ...]]
 
 
 class GeneratorOptions(Options):
@@ -53,16 +54,32 @@ class BenchmarkOptions(DeviceOptions):
     tuning_steps: int = Field(ge=1, description="of the optimiser, where networks are tuned")
     tuning_epochs: int = Field(ge=1, description="of autoencoders that are tuned")
     generators: GeneratorOptions = Field(description="whole models")
+    generator_candidates: dict[GeneratorName, tuple[Changes, ...]] = Field(
+        description="candidates of changes of their options; of several the best on held-out "
+        "training images"
+    )
+    tuning_share: float = Field(
+        gt=0, le=1, description="of its training, with which a candidate of a whole model is tried"
+    )
+    tuning_draws: int = Field(
+        ge=6, description="of such a candidate: those of a diffusion of pixels take minutes"
+    )
     generator_seeds: int = Field(ge=1, description="repetitions of each, trained anew")
 
     @field_validator("autoencoders")
     @classmethod
-    def _no_name_of_a_prior(cls, autoencoders: dict[str, Any]) -> dict[str, Any]:
-        for name in autoencoders.keys() & PRIORS.keys():
-            raise ValueError(f"an autoencoder is called {name}, which is a prior's name: rename it")
+    def _no_name_of_another(cls, autoencoders: dict[str, Any]) -> dict[str, Any]:
+        for kind, names in (("prior", PRIORS), ("whole model", GENERATORS)):
+            for name in autoencoders.keys() & names.keys():
+                raise ValueError(
+                    f"an autoencoder is called {name}, which is a {kind}'s name: rename it"
+                )
         return autoencoders
 
-    def candidates(self) -> tuple[dict[str, tuple[Changes, ...]], dict[str, tuple[Changes, ...]]]:
-        """Priors and autoencoders that are not left out."""
-        priors: dict[str, tuple[Changes, ...]] = {k: v for k, v in self.rivals.items() if v}
-        return priors, {k: v for k, v in self.autoencoders.items() if v}
+    def candidates(self) -> tuple[Candidates, Candidates, Candidates]:
+        """Of priors, autoencoders and whole models that are not left out and have any."""
+        priors: Candidates = {k: v for k, v in self.rivals.items() if v}
+        autoencoders = {k: v for k, v in self.autoencoders.items() if v}
+        there = self.generators.chosen()
+        whole: Candidates = {k: v for k, v in self.generator_candidates.items() if v and k in there}
+        return priors, autoencoders, whole
