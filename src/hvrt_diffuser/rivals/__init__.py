@@ -3,14 +3,18 @@
 from hvrt_diffuser.rivals.benchmark import (
     Rival,
     autoencoder_rivals,
-    check_generators,
     generator_rivals,
     measure_rivals,
     prior_rivals,
     summarise,
+)
+from hvrt_diffuser.rivals.generators import (
+    GENERATORS,
+    GeneratorName,
+    ImageEstimator,
+    check_generators,
     tuned_generators,
 )
-from hvrt_diffuser.rivals.generators import GENERATORS, GeneratorName, ImageEstimator
 from hvrt_diffuser.rivals.ledger import Ledger
 from hvrt_diffuser.rivals.measures import MEASURES
 from hvrt_diffuser.rivals.picture import plot_rivals
@@ -18,6 +22,7 @@ from hvrt_diffuser.rivals.registry import PRIORS, Prior, PriorName, Shared
 from hvrt_diffuser.rivals.speed import compare_speed
 from hvrt_diffuser.rivals.tuning import (
     autoencoder_trials,
+    check_candidates,
     chosen,
     generator_trials,
     prior_trials,
@@ -38,6 +43,7 @@ __all__ = [
     "Shared",
     "autoencoder_rivals",
     "autoencoder_trials",
+    "check_candidates",
     "check_generators",
     "chosen",
     "compare_speed",

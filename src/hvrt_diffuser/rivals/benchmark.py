@@ -14,10 +14,9 @@ from typing import Any
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.images import LabelledImages, fingerprint
-from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator
+from hvrt_diffuser.images import fingerprint
+from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator, check_generators
 from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
 from hvrt_diffuser.rivals.likelihood import negative_elbo
 from hvrt_diffuser.rivals.measures import measure_generator, measure_sampler
@@ -28,12 +27,10 @@ from hvrt_diffuser.sweeps import Yardsticks
 __all__ = [
     "Rival",
     "autoencoder_rivals",
-    "check_generators",
     "generator_rivals",
     "measure_rivals",
     "prior_rivals",
     "summarise",
-    "tuned_generators",
 ]
 
 NAMES = ("rival", "what", "of", "parameters", "stored_bytes")
@@ -163,37 +160,6 @@ def autoencoder_rivals(
         for prior, prior_changes in all_of.items()
         for name in having
     ]
-
-
-def tuned_generators(
-    estimators: Mapping[str, ImageEstimator], changes: Mapping[str, Mapping[str, Any]]
-) -> dict[str, ImageEstimator]:
-    """Whole models with some of their options changed.
-
-    Args:
-        estimators: by name.
-        changes: of their options, by name, where there are any.
-
-    Raises:
-        InputError: options that are none of theirs.
-    """
-    return {
-        name: changed(f"generator_candidates.{name}", estimator, changes.get(name, {}))
-        for name, estimator in estimators.items()
-    }
-
-
-def check_generators(estimators: Mapping[str, ImageEstimator], images: LabelledImages) -> None:
-    """Refuse images that one of the whole models cannot be trained on: its turn is hours away.
-
-    Raises:
-        InputError: there is one.
-    """
-    for name, estimator in estimators.items():
-        try:
-            estimator.check(images.images, images.labels)
-        except InputError as error:
-            raise InputError(f"{name} cannot be trained: {error}") from None
 
 
 def generator_rivals(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -11,12 +11,22 @@ from torch import Tensor
 from typing_extensions import Self
 
 from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.generators import ImageGenerator
 from hvrt_diffuser.generators.dvp_vae import DVPVAEGenerator, bounds
+from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.rivals.likelihood import binary_images
+from hvrt_diffuser.rivals.registry import changed
 from hvrt_diffuser.seeding import generator
 
-__all__ = ["GENERATORS", "Generator", "GeneratorName", "ImageEstimator"]
+__all__ = [
+    "GENERATORS",
+    "Generator",
+    "GeneratorName",
+    "ImageEstimator",
+    "check_generators",
+    "tuned_generators",
+]
 
 GeneratorName = Literal["pixel_diffusion", "vq_vae", "dvp_vae"]
 Bound = Callable[[Any, Tensor, int], float | None]
@@ -76,3 +86,34 @@ GENERATORS: dict[str, Generator] = {
         "a hierarchical VAE with a diffusion-based VampPrior", "DVP-VAE", _dvp_vae_bound
     ),
 }
+
+
+def tuned_generators(
+    estimators: Mapping[str, ImageEstimator], changes: Mapping[str, Mapping[str, Any]]
+) -> dict[str, ImageEstimator]:
+    """Whole models with some of their options changed.
+
+    Args:
+        estimators: by name.
+        changes: of their options, by name, where there are any.
+
+    Raises:
+        InputError: options that are none of theirs.
+    """
+    return {
+        name: changed(f"generator_candidates.{name}", estimator, changes.get(name, {}))
+        for name, estimator in estimators.items()
+    }
+
+
+def check_generators(estimators: Mapping[str, ImageEstimator], images: LabelledImages) -> None:
+    """Refuse images that one of the whole models cannot be trained on: its turn is hours away.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name, estimator in estimators.items():
+        try:
+            estimator.check(images.images, images.labels)
+        except InputError as error:
+            raise InputError(f"{name} cannot be trained: {error}") from None

@@ -12,7 +12,8 @@ from torch import Tensor
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.errors import InputError
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.rivals.generators import ImageEstimator
+from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.rivals.generators import ImageEstimator, check_generators, tuned_generators
 from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
 from hvrt_diffuser.rivals.measures import draw_images
 from hvrt_diffuser.rivals.registry import Shared, changed, estimator_of
@@ -23,6 +24,7 @@ __all__ = [
     "Candidates",
     "Trial",
     "autoencoder_trials",
+    "check_candidates",
     "chosen",
     "generator_trials",
     "prior_trials",
@@ -134,6 +136,25 @@ def autoencoder_trials(
     return [trial(name, each) for name, several in _tuned(candidates) for each in several]
 
 
+def check_candidates(
+    estimators: Mapping[str, ImageEstimator], candidates: Candidates, images: LabelledImages
+) -> None:
+    """Refuse, before anything is tried, whole models or candidates that cannot be trained.
+
+    Args:
+        estimators: by name.
+        candidates: changes of their options, by name.
+        images: that they would be trained on.
+
+    Raises:
+        InputError: one cannot be trained on these images, or has options that are none of its own.
+    """
+    check_generators(estimators, images)
+    for name, several in candidates.items():
+        for changes in several:
+            check_generators(tuned_generators({name: estimators[name]}, {name: changes}), images)
+
+
 def generator_trials(
     yardstick: ImageYardstick,
     estimators: Mapping[str, ImageEstimator],
@@ -156,8 +177,8 @@ def generator_trials(
     """
 
     def trial(name: str, changes: Mapping[str, Any]) -> Trial:
-        options = changed(f"generator_candidates.{name}", estimators[name], changes)
-        estimator: ImageEstimator = options.shortened(share)
+        whole = tuned_generators({name: estimators[name]}, {name: changes})[name]
+        estimator = whole.shortened(share)
 
         def measure() -> float:
             train = yardstick.train

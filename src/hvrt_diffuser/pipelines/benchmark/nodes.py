@@ -27,7 +27,7 @@ from hvrt_diffuser.rivals import (
     Shared,
     autoencoder_rivals,
     autoencoder_trials,
-    check_generators,
+    check_candidates,
     chosen,
     compare_speed,
     generator_rivals,
@@ -64,11 +64,7 @@ def tune_rivals(
     """The best candidates of rivals' options, on training images that are held out."""
     generators = options.generators.chosen()
     priors, others, whole = options.candidates()
-    check_generators(generators, images_train)
-    for name, several in whole.items():
-        for changes in several:
-            candidate = tuned_generators({name: generators[name]}, {name: changes})
-            check_generators(candidate, images_train)
+    check_candidates(generators, whole, images_train)
     setting = {
         "n": options.n,
         "hvrt_fitting": hvrt.model_dump_json(),
