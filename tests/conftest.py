@@ -21,9 +21,9 @@ from hvrt_diffuser.autoencoders import (
     train_autoencoder,
 )
 from hvrt_diffuser.classifiers import JudgeOptions, train_judge
-from hvrt_diffuser.datasets.sources import read_images
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.data.sources import read_images
 from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.images import LabelledImages
 
 CPU = torch.device("cpu")
 

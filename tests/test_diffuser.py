@@ -16,8 +16,8 @@ from torch import Tensor
 from hvrt_diffuser import HVRTDiffuser
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrap, StandardNormal
 
 

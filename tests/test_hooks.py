@@ -8,7 +8,7 @@ from typing import Any
 
 from kedro.io import DataCatalog
 
-from hvrt_diffuser.datasets import MetricsDataset
+from hvrt_diffuser.catalog import MetricsDataset
 from hvrt_diffuser.hooks import RunSummary
 
 

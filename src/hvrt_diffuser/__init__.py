@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 # Importing torch takes seconds, and Kedro's own commands import this package for its settings.
 _HOMES = {
     "HVRTDiffuser": "hvrt_diffuser.diffuser",
-    "InputError": "hvrt_diffuser.errors",
-    "LabelledImages": "hvrt_diffuser.images",
+    "InputError": "hvrt_diffuser.common.errors",
+    "LabelledImages": "hvrt_diffuser.data.images",
 }
 
 __all__ = ["HVRTDiffuser", "InputError", "LabelledImages", "__version__"]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.precision import Precision
-from hvrt_diffuser.requests import check_requested_labels
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.precision import Precision
+from hvrt_diffuser.common.requests import check_requested_labels
+from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.samplers import LatentSampler, load_sampler
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["HVRTDiffuser", "check_fit"]
 

@@ -15,9 +15,9 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from hvrt_diffuser import terminal
-from hvrt_diffuser.files import Turn
-from hvrt_diffuser.machine import memory, reset_peak
+from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.common.machine import memory, reset_peak
 
 __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
 
@@ -70,7 +70,7 @@ class RawImages:
     @hook_impl
     def after_catalog_created(self, catalog: Any, parameters: dict[str, Any]) -> None:
         """Add the entry."""
-        from hvrt_diffuser.datasets import ImageSourceDataset
+        from hvrt_diffuser.catalog import ImageSourceDataset
 
         options = parameters["params:dataset"]
         fields = options if isinstance(options, dict) else options.model_dump()
@@ -134,7 +134,7 @@ class RunSummary:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
         """Say what came out of this run; of an earlier one, nothing: its images may be others."""
-        from hvrt_diffuser.verdict import describe_run
+        from hvrt_diffuser.report.verdict import describe_run
 
         made = pipeline.all_outputs()
         if not made & {"synthetic_images", *METRICS}:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from hvrt_diffuser.autoencoders import Architecture, Autoencoder
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import write_tensors
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.data.images import LabelledImages
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 48)]
 SMALL = Architecture(shape=(1, 17, 23), latent_dim=5, width=4, depth=2)

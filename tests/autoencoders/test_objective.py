@@ -15,7 +15,7 @@ from hvrt_diffuser.autoencoders.objective import (
     negative_log_likelihood,
     reparameterise,
 )
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 
 MEAN = torch.tensor([[0.0, 1.5, -2.0], [0.3, 0.0, 4.0]], dtype=torch.float64)
 LOG_VARIANCE = torch.tensor([[0.0, 1.0, -3.0], [-0.5, 2.0, 0.1]], dtype=torch.float64)

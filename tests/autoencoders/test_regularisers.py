@@ -21,7 +21,7 @@ from hvrt_diffuser.autoencoders import (
     train_autoencoder,
 )
 from hvrt_diffuser.autoencoders.regularisers import WIDTHS, maximum_mean_discrepancy
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 
 CPU = torch.device("cpu")
 Make = Callable[..., TrainingOptions]

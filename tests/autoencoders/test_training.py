@@ -23,9 +23,9 @@ from hvrt_diffuser.autoencoders import (
     encode_images,
     train_autoencoder,
 )
-from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 Make = Callable[..., TrainingOptions]
@@ -347,7 +347,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 import sys, time, torch
 from pathlib import Path
 from hvrt_diffuser.autoencoders import TrainingOptions, train_autoencoder
-from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 folder = Path(sys.argv[1])
 

@@ -18,8 +18,8 @@ from hvrt_diffuser.autoencoders import (
     encode_images,
     to_uint8,
 )
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 
 CPU = torch.device("cpu")
 

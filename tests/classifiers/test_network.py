@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import read_tensors, write_tensors
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 48), (1, 5, 3)]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import encode_augmented
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.frontier import (
     APPROACHES,
     FLOORS,

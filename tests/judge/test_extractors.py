@@ -12,8 +12,8 @@ from torch import nn
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import (
     classifier_features,
     encoder_features,

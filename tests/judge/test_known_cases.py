@@ -18,8 +18,8 @@ from hvrt_diffuser.autoencoders import (
     train_autoencoder,
 )
 from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, classify, train_judge
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import (
     Task,
     classifier_features,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from torch import Tensor
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import Predictions, Task, mcnemar, rows, tabulate, train_and_test
 from hvrt_diffuser.judge.rows import equal_n, fit_on_few
 from hvrt_diffuser.samplers import HVRTEstimator

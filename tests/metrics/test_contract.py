@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import ortho_group
 
 from hvrt_diffuser import metrics
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.metrics import samples
-from hvrt_diffuser.seeding import derive_seed
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Measure = Callable[[Array, Array, int], Any]

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import ortho_group
 from torchmetrics.image.fid import _compute_fid
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics import frechet_distance, frechet_distance_at_infinity
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics import inception_score
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

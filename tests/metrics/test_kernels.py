@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist, pdist
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics import kernel_distance, mmd
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics import Manifold, manifold, samples
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import ks_2samp, norm
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics import kolmogorov_smirnov, wasserstein
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

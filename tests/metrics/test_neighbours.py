@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 from scipy.stats import ortho_group
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics import (
     Novelty,
     attribution,

@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics import TwoSampleTest, classifier_test, nearest_neighbour_test
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import entropy, ortho_group
 
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics import vendi_score
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

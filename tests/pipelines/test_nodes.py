@@ -12,16 +12,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
 from hvrt_diffuser.autoencoders.network import Architecture
-from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.catalog import check_latents_table
+from hvrt_diffuser.catalog.latents import latents_to_table, table_to_latents
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
-from hvrt_diffuser.datasets import check_latents_table
-from hvrt_diffuser.datasets.latents import latents_to_table, table_to_latents
-from hvrt_diffuser.datasets.sources import ImageSplits
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.data.sources import ImageSplits
 from hvrt_diffuser.judge import Predictions
 from hvrt_diffuser.judge.rows import all_images, both, copied, decoded, equal_n, even_labels
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
@@ -45,6 +44,7 @@ from hvrt_diffuser.pipelines.tstr.nodes import (
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.tstr.tasks import check_rows
 from hvrt_diffuser.samplers import LatentFlow, SmoothedBootstrap, StandardNormal
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "owl")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hvrt_diffuser.datasets.latents import latents_to_table
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.catalog.latents import latents_to_table
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
 from hvrt_diffuser.pipelines.phase3.nodes import refit, take_known
 from hvrt_diffuser.pipelines.phase3.parameters import WarmStartOptions

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.report import (
     Picture,
     compose,

@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from hvrt_diffuser.autoencoders import Architecture, Autoencoder, TrainingOptions
-from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.generators import PixelDiffusionEstimator, VQVAEEstimator
-from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.image_models import PixelDiffusionEstimator, VQVAEEstimator
+from hvrt_diffuser.image_models.dvp_vae import DVPVAEEstimator
 from hvrt_diffuser.rivals import (
     PRIORS,
     Ledger,
@@ -48,9 +47,14 @@ from hvrt_diffuser.rivals import (
     validation_split,
 )
 from hvrt_diffuser.rivals.likelihood import binary_images, negative_elbo
-from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, SamplerEstimator
-from hvrt_diffuser.samplers.rivals import MixtureEstimator
+from hvrt_diffuser.samplers import (
+    FlowMapEstimator,
+    HVRTEstimator,
+    MixtureEstimator,
+    SamplerEstimator,
+)
 from hvrt_diffuser.sweeps import AutoencoderStore, Yardsticks
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 

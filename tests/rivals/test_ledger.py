@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.rivals.ledger import Job, Ledger
 
 WORKER = """

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.datasets import SyntheticImagesDataset
-from hvrt_diffuser.files import is_whole
+from hvrt_diffuser.catalog import SyntheticImagesDataset
+from hvrt_diffuser.common.files import is_whole
 from hvrt_diffuser.samplers import load_sampler
 
 EPOCHS = "ae_training.epochs=6"

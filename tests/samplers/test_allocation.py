@@ -12,7 +12,7 @@ from hvrt._budgets import allocate_budgets
 from scipy.stats import chisquare, pearsonr
 from torch import Tensor
 
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator, Neighbourhoods, ProductKernel, SmoothedBootstrap
 
 COUNTS = (50, 100, 150)

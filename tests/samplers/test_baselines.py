@@ -10,8 +10,8 @@ import torch
 from scipy.stats import chi2_contingency, chisquare, kstest
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import StandardNormal, fit_posterior
 
 COUNTS = torch.tensor([100, 0, 250, 650])

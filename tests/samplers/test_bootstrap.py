@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chi2_contingency, chisquare, kstest
 from torch import Tensor
 
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator, Neighbourhoods, ProductKernel, SmoothedBootstrap
 
 COUNTS = (50, 100, 150)

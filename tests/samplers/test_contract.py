@@ -20,25 +20,23 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import read_tensors, write_tensors
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import (
+    DiffusionEstimator,
     FlowEstimator,
     FlowMapEstimator,
     HVRTEstimator,
-    LatentSampler,
-    StandardNormal,
-    fit_posterior,
-    load_sampler,
-)
-from hvrt_diffuser.samplers.rivals import (
-    DiffusionEstimator,
     InterpolationEstimator,
     KernelDensityEstimator,
+    LatentSampler,
     LatentVAEEstimator,
     MixtureEstimator,
     NormalisingFlowEstimator,
+    StandardNormal,
+    fit_posterior,
+    load_sampler,
 )
 
 COUNTS = (240, 180, 120, 60)

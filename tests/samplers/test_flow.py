@@ -11,8 +11,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import read_tensors
 from hvrt_diffuser.samplers import (
     FlowEstimator,
     FlowMapEstimator,

@@ -22,8 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import (
     CopulaKernel,
     CovarianceKernel,

@@ -16,10 +16,10 @@ from scipy.stats import binomtest, chisquare, ks_2samp
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator, Neighbourhoods, ProductKernel, SmoothedBootstrap
 from hvrt_diffuser.samplers.trees import Forest
-from hvrt_diffuser.seeding import derive_seed
 
 N = 600  # trees by absolute errors take a time that grows with its square
 PARTITIONERS = ["FastHVRT", "HVRT", "FastHART", "HART", "PyramidHART"]

@@ -12,8 +12,9 @@ import torch
 from hvrt import FastHVRT
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import (
     CopulaKernel,
     CovarianceKernel,
@@ -26,7 +27,6 @@ from hvrt_diffuser.samplers import (
 )
 from hvrt_diffuser.samplers.allocation import Allocation
 from hvrt_diffuser.samplers.trees import Forest
-from hvrt_diffuser.seeding import derive_seed
 
 N = 1200
 STRATEGIES = ["epanechnikov", "bootstrap_noise", "multivariate_kde", "univariate_kde_copula"]

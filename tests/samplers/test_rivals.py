@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.samplers.rivals import (
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.samplers import (
     DiffusionEstimator,
     InterpolationEstimator,
     KernelDensityEstimator,
@@ -24,7 +24,7 @@ from hvrt_diffuser.samplers.rivals import (
     MixtureEstimator,
     NormalisingFlowEstimator,
 )
-from hvrt_diffuser.samplers.rivals.diffusion import BETA_FIRST, BETA_LAST, TIMES
+from hvrt_diffuser.samplers.diffusion import BETA_FIRST, BETA_LAST, TIMES
 
 
 def source(seed: int = 0) -> torch.Generator:

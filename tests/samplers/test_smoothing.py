@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator, k_means_leaves, preserve_variance, smooth
 from hvrt_diffuser.samplers.leaves import Leaves
 

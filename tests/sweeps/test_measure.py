@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, train_judge
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.samplers import HVRTEstimator
 from hvrt_diffuser.sweeps import (
     AutoencoderStore,
@@ -25,6 +24,7 @@ from hvrt_diffuser.sweeps import (
     plot_sweep,
     summarise_points,
 )
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 QUICK = {"width": 8, "steps": 30, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.01}
@@ -143,7 +143,7 @@ class TestStore:
 import sys, torch
 from pathlib import Path
 from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.sweeps import store
 trained = []
 original = store.train_autoencoder

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.sweeps import Grid, Point, Sweep, importances, study
 
 GRID = Grid({"ae_training.beta": [0.0, 1.0], "hvrt_fitting.strategy": ["a", "b", None]}, seeds=2)

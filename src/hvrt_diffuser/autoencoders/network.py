@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hvrt_diffuser.autoencoders.principal import PrincipalPath
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import hash_tensors, read_tensors, write_tensors
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["Architecture", "Autoencoder"]
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["PrincipalPath"]
 

@@ -21,13 +21,13 @@ from hvrt_diffuser.autoencoders.objective import (
     reparameterise,
 )
 from hvrt_diffuser.autoencoders.regularisers import Regulariser, constrain, release
-from hvrt_diffuser.averaging import running_average
-from hvrt_diffuser.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import tensors_below
-from hvrt_diffuser.precision import Precision, autocast
-from hvrt_diffuser.progress import progress
-from hvrt_diffuser.seeding import derive_seed, generator
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import tensors_below
+from hvrt_diffuser.common.precision import Precision, autocast
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.training.averaging import running_average
+from hvrt_diffuser.training.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 
 __all__ = ["TrainingOptions", "train_autoencoder"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders.network import Autoencoder
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.precision import Precision, autocast
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.precision import Precision, autocast
+from hvrt_diffuser.data.augmentation import Augmentation
 
 __all__ = ["decode_latents", "encode_augmented", "encode_images", "to_uint8"]
 

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hvrt_diffuser import terminal
 from hvrt_diffuser.benchmarks.attribution import describe_samplers
 from hvrt_diffuser.benchmarks.decoding import decoding
 from hvrt_diffuser.benchmarks.dvp_vae import train_dvp_vae
@@ -20,7 +19,8 @@ from hvrt_diffuser.benchmarks.material import Material
 from hvrt_diffuser.benchmarks.sampling import memory, speed
 from hvrt_diffuser.benchmarks.timing import Entry
 from hvrt_diffuser.benchmarks.warm_start import warm_start
-from hvrt_diffuser.files import whole_file
+from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common.files import whole_file
 
 RATIOS: dict[str, Callable[[Material, Callable[[Any], None]], list[Entry]]] = {
     "speed": speed,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hvrt_diffuser.autoencoders import decode_latents
 from hvrt_diffuser.benchmarks.material import CPU, Material
+from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.metrics import attribution, kolmogorov_smirnov, nearest
 from hvrt_diffuser.samplers import HVRTEstimator
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["ESTIMATORS", "describe_samplers"]
 

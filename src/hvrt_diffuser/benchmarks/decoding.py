@@ -10,8 +10,8 @@ import torch
 from hvrt_diffuser.autoencoders import decode_latents, to_uint8
 from hvrt_diffuser.benchmarks.material import CPU, Material
 from hvrt_diffuser.benchmarks.timing import Entry, side_by_side
+from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.diffuser import HVRTDiffuser
-from hvrt_diffuser.precision import Precision
 from hvrt_diffuser.samplers import HVRTEstimator
 
 __all__ = ["decoding"]

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from hvrt_diffuser.benchmarks.material import CPU, Material
-from hvrt_diffuser.generators.dvp_vae import SETTINGS, bounds, train
-from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.image_models.dvp_vae import SETTINGS, bounds, train
 from hvrt_diffuser.rivals.likelihood import binary_images
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["train_dvp_vae"]
 

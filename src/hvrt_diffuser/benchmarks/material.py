@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
+from hvrt_diffuser.catalog.latents import table_to_latents
 from hvrt_diffuser.classifiers import Classifier, classify
-from hvrt_diffuser.datasets.latents import table_to_latents
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics import frechet_distance
 from hvrt_diffuser.samplers import HVRTEstimator
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["CPU", "Material"]
 

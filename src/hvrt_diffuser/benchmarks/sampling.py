@@ -15,9 +15,9 @@ import torch
 
 from hvrt_diffuser.benchmarks.material import Material
 from hvrt_diffuser.benchmarks.timing import Entry, side_by_side, timed
-from hvrt_diffuser.files import read_tensors, write_tensors
-from hvrt_diffuser.machine import memory as memory_in_use
-from hvrt_diffuser.machine import reset_peak
+from hvrt_diffuser.common.files import read_tensors, write_tensors
+from hvrt_diffuser.common.machine import memory as memory_in_use
+from hvrt_diffuser.common.machine import reset_peak
 from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrap, load_sampler
 
 __all__ = ["memory", "speed"]

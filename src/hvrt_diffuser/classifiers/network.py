@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import hash_tensors, read_tensors, write_tensors
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import hash_tensors, read_tensors, write_tensors
 
 __all__ = ["Classifier"]
 

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from hvrt_diffuser.classifiers.network import Classifier
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.precision import Precision, autocast
-from hvrt_diffuser.progress import progress
-from hvrt_diffuser.seeding import derive_seed, generator
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.precision import Precision, autocast
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed, generator
 
 __all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
 

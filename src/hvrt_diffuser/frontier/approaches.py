@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers import (
     FlowEstimator,
     FlowMapEstimator,
@@ -20,7 +21,6 @@ from hvrt_diffuser.samplers import (
     preserve_variance,
     smooth,
 )
-from hvrt_diffuser.seeding import derive_seed, generator
 
 __all__ = ["APPROACHES", "WAY", "Approach", "ApproachName", "Fits"]
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, classify
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import Extractor, Task, classifier_features, pixels, train_and_test
 from hvrt_diffuser.judge.rows import Row
 from hvrt_diffuser.metrics import (
@@ -25,7 +26,6 @@ from hvrt_diffuser.metrics import (
     manifold,
     nearest,
 )
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["ImagePoint", "ImageYardstick", "distance"]
 

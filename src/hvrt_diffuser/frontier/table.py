@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import encode_augmented
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.frontier.approaches import APPROACHES, Fits
 from hvrt_diffuser.frontier.yardstick import Yardstick
 from hvrt_diffuser.judge.rows import copied, decoded, equal_n
-from hvrt_diffuser.progress import progress
 from hvrt_diffuser.samplers import FlowMapEstimator, HVRTEstimator, LatentFlow
-from hvrt_diffuser.seeding import derive_seed
 
 __all__ = ["FLOORS", "VERSIONS", "measure_frontier", "summarise"]
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.frontier.image_yardstick import ImagePoint, ImageYardstick, distance
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge.rows import decoded
 from hvrt_diffuser.metrics import attribution, kolmogorov_smirnov
 from hvrt_diffuser.samplers import LatentSampler
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["Drawn", "Point", "Yardstick"]
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
 from hvrt_diffuser.classifiers import Classifier, classify
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import check_fit
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.judge.extractors import Extractor
 from hvrt_diffuser.samplers import LatentSampler, StandardNormal
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["SYNTHETIC", "TEST", "Evidence", "LatentEvidence", "gather"]
 

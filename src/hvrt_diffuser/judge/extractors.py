@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier, classify
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 
 __all__ = [
     "Extractor",

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence
 from hvrt_diffuser.judge.extractors import pixels
 from hvrt_diffuser.metrics import (
@@ -32,7 +33,6 @@ from hvrt_diffuser.metrics import (
     vendi_score,
     wasserstein,
 )
-from hvrt_diffuser.seeding import derive_seed, generator
 
 __all__ = ["measure"]
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import (
     Autoencoder,
     TrainingOptions,
@@ -16,11 +15,12 @@ from hvrt_diffuser.autoencoders import (
     encode_images,
     train_autoencoder,
 )
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.samplers import LatentSampler, SamplerEstimator, fit_augmented
-from hvrt_diffuser.seeding import generator
 
 __all__ = [
     "Row",

@@ -17,12 +17,12 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors, write_tensors
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import read_tensors, write_tensors
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge.rows import Row
-from hvrt_diffuser.progress import progress
-from hvrt_diffuser.seeding import derive_seed
 
 __all__ = ["Predictions", "Task", "mcnemar", "tabulate", "train_and_test"]
 

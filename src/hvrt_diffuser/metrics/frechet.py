@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics.samples import Array, check_samples
 
 __all__ = ["frechet_distance", "frechet_distance_at_infinity"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["inception_score"]
 

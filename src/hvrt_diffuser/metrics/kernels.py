@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 from sklearn.metrics import pairwise_distances_chunked
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics.samples import (
     Array,
     Float64,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.metrics.samples import Array, Float64, check_samples
 
 __all__ = ["kolmogorov_smirnov", "wasserstein"]

@@ -9,7 +9,7 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["Array", "Float64", "bounded_memory", "check_sample", "check_samples", "choose"]
 

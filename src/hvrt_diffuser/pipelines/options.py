@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hvrt_diffuser.devices import DeviceName
+from hvrt_diffuser.common.devices import DeviceName
 
 __all__ = ["DeviceOptions", "Options"]
 

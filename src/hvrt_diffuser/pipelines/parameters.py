@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from hvrt_diffuser.devices import DeviceName, resolve_device
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.devices import DeviceName, resolve_device
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.benchmark.parameters import BenchmarkOptions
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.catalog.latents import table_to_latents
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.datasets.latents import table_to_latents
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.images import LabelledImages
 
 __all__ = ["Size", "yardstick_of"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.judge import BOUNDS, SYNTHETIC, TEST, reach_verdict
 
 __all__ = ["compose"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import pixels
 from hvrt_diffuser.metrics import closest, kolmogorov_smirnov
 from hvrt_diffuser.report.page import Picture

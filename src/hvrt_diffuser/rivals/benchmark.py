@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import fingerprint
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.images import fingerprint
 from hvrt_diffuser.rivals.generators import GENERATORS, ImageEstimator, check_generators
 from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
 from hvrt_diffuser.rivals.likelihood import negative_elbo
 from hvrt_diffuser.rivals.measures import measure_generator, measure_sampler
 from hvrt_diffuser.rivals.registry import PRIORS, Shared, changed, estimator_of
-from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import Yardsticks
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = [
     "Rival",

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.generators import ImageGenerator
-from hvrt_diffuser.generators.dvp_vae import DVPVAEGenerator, bounds
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.image_models import ImageGenerator
+from hvrt_diffuser.image_models.dvp_vae import DVPVAEGenerator, bounds
 from hvrt_diffuser.rivals.likelihood import binary_images
 from hvrt_diffuser.rivals.registry import changed
-from hvrt_diffuser.seeding import generator
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = [
     "GENERATORS",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import Turn, whole_file
-from hvrt_diffuser.progress import progress
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import Turn, whole_file
+from hvrt_diffuser.common.progress import progress
 
 __all__ = ["Entry", "Job", "Ledger"]
 

@@ -11,8 +11,8 @@ from hvrt_diffuser.autoencoders.objective import (
     negative_log_likelihood,
     reparameterise,
 )
-from hvrt_diffuser.generators.dvp_vae import binarise
-from hvrt_diffuser.seeding import generator
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.image_models.dvp_vae import binarise
 
 __all__ = ["binary_images", "negative_elbo"]
 

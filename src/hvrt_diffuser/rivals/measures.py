@@ -16,15 +16,15 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import decode_latents
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.files import read_tensors
+from hvrt_diffuser.common.files import read_tensors
+from hvrt_diffuser.common.machine import memory, reset_peak
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.generators import ImageGenerator
+from hvrt_diffuser.image_models import ImageGenerator
 from hvrt_diffuser.judge.rows import Row, decoded, even_labels, fixed
-from hvrt_diffuser.machine import memory, reset_peak
 from hvrt_diffuser.rivals.ledger import Entry
 from hvrt_diffuser.samplers import SamplerEstimator
 from hvrt_diffuser.samplers.bootstrap import KIND
-from hvrt_diffuser.seeding import derive_seed, generator
 
 __all__ = ["MEASURES", "draw_images", "measure_generator", "measure_sampler", "milliseconds"]
 

@@ -9,21 +9,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.samplers import (
+    DiffusionEstimator,
     FlowEstimator,
     FlowMapEstimator,
     HVRTEstimator,
-    SamplerEstimator,
-    StandardNormal,
-)
-from hvrt_diffuser.samplers.rivals import (
-    DiffusionEstimator,
     InterpolationEstimator,
     KernelDensityEstimator,
     LatentVAEEstimator,
     MixtureEstimator,
     NormalisingFlowEstimator,
+    SamplerEstimator,
+    StandardNormal,
 )
 
 __all__ = ["PRIORS", "Prior", "PriorName", "Shared", "changed", "estimator_of"]

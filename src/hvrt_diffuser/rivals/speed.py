@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from hvrt_diffuser.autoencoders import decode_latents
+from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.generators import PixelDiffusion
+from hvrt_diffuser.image_models import PixelDiffusion
 from hvrt_diffuser.samplers import LatentSampler, StandardNormal
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["compare_speed"]
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.rivals.generators import ImageEstimator, check_generators, tuned_generators
 from hvrt_diffuser.rivals.ledger import Entry, Job, Ledger
 from hvrt_diffuser.rivals.measures import draw_images
 from hvrt_diffuser.rivals.registry import Shared, changed, estimator_of
-from hvrt_diffuser.seeding import generator
 from hvrt_diffuser.sweeps import Yardsticks
 
 __all__ = [

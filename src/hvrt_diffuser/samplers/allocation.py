@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.samplers.randomness import choose_below, random_words
 
 __all__ = ["Allocation", "allocate", "hvrt_budgets", "systematic_budgets"]

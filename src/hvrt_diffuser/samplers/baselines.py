@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import write_tensors
-from hvrt_diffuser.requests import check_generator, check_requested_labels
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.common.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
 from hvrt_diffuser.samplers.protocol import (

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.files import tensors_below, write_tensors
-from hvrt_diffuser.requests import check_generator, check_requested_labels
+from hvrt_diffuser.common.files import tensors_below, write_tensors
+from hvrt_diffuser.common.requests import check_generator, check_requested_labels
 from hvrt_diffuser.samplers.allocation import Allocation, allocate
 from hvrt_diffuser.samplers.kernels import KERNELS, CopulaKernel, Kernel, ProductKernel
 from hvrt_diffuser.samplers.leaves import Leaves

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.files import tensors_below, write_tensors
+from hvrt_diffuser.common.files import tensors_below, write_tensors
 from hvrt_diffuser.samplers.baselines import StandardNormal
 from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel

@@ -16,10 +16,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.optimisation import Losses, optimise
-from hvrt_diffuser.precision import Precision
-from hvrt_diffuser.progress import progress
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.precision import Precision
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.flow import LatentFlow, carry, flow_source
 from hvrt_diffuser.samplers.protocol import (
     LatentSampler,
@@ -29,7 +29,7 @@ from hvrt_diffuser.samplers.protocol import (
 )
 from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
-from hvrt_diffuser.seeding import derive_seed, generator
+from hvrt_diffuser.training.steps import Losses, optimise
 
 __all__ = ["FlowEstimator", "FlowMapEstimator", "fit_augmented"]
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.trees import Forest
-from hvrt_diffuser.seeding import derive_seed, generator
 
 __all__ = ["PartitionOptions", "start_forest"]
 

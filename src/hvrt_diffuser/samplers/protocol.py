@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 
 __all__ = [
     "Draws",

@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import read_tensors
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import read_tensors
 from hvrt_diffuser.samplers.baselines import StandardNormal
 from hvrt_diffuser.samplers.bootstrap import KIND, SmoothedBootstrap
+from hvrt_diffuser.samplers.diffusion import LatentDiffusion
 from hvrt_diffuser.samplers.flow import LatentFlow
+from hvrt_diffuser.samplers.interpolation import LatentInterpolation
+from hvrt_diffuser.samplers.latent_vae import LatentVAE
+from hvrt_diffuser.samplers.mixture import LatentMixture
+from hvrt_diffuser.samplers.normalising_flow import LatentNormalisingFlow
 from hvrt_diffuser.samplers.protocol import LatentSampler
-from hvrt_diffuser.samplers.rivals import (
-    LatentDiffusion,
-    LatentInterpolation,
-    LatentMixture,
-    LatentNormalisingFlow,
-    LatentVAE,
-)
 
 __all__ = ["load_sampler"]
 

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.samplers import HVRTEstimator
-from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Grid, Point, Value
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 from hvrt_diffuser.sweeps.yardsticks import Yardsticks

@@ -12,9 +12,9 @@ import optuna
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from hvrt_diffuser.files import Turn
-from hvrt_diffuser.progress import progress
-from hvrt_diffuser.seeding import derive_seed
+from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.sweeps.grid import SEED, Point, Value
 from hvrt_diffuser.sweeps.study import MEASURES, PATIENCE, Measured, Measures, open_study
 

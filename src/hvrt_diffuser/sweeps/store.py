@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder, TrainingOptions, train_autoencoder
-from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.files import Turn, is_whole
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.common.files import Turn, is_whole
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["AutoencoderStore"]
 

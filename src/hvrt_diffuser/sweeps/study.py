@@ -20,9 +20,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.files import Turn
-from hvrt_diffuser.progress import progress
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.sweeps.grid import Grid, Point
 
 __all__ = ["DIRECTIONS", "MEASURES", "PATIENCE", "Measured", "Measures", "Sweep", "open_study"]

@@ -8,8 +8,8 @@ import torch
 
 from hvrt_diffuser.autoencoders import TrainingOptions, encode_images
 from hvrt_diffuser.classifiers import Classifier
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.frontier import Yardstick
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.sweeps.store import AutoencoderStore
 
 __all__ = ["Prepared", "Yardsticks"]

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hvrt_diffuser.autoencoders import Autoencoder, train_autoencoder
-from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["plot_training_curves", "train"]
 

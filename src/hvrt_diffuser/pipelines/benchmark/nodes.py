@@ -10,12 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.catalog.latents import table_to_latents
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.datasets.latents import table_to_latents
-from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.frontier import ImageYardstick, Yardstick
-from hvrt_diffuser.images import LabelledImages, fingerprint
-from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.benchmark.parameters import BenchmarkOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
@@ -41,7 +42,6 @@ from hvrt_diffuser.rivals import (
     tuned_generators,
     validation_split,
 )
-from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import AutoencoderStore, Yardsticks
 
 __all__ = ["compare_rivals", "compare_times", "plot_comparison", "tabulate_rivals", "tune_rivals"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from hvrt_diffuser.generators import PixelDiffusionEstimator, VQVAEEstimator
-from hvrt_diffuser.generators.dvp_vae import DVPVAEEstimator
+from hvrt_diffuser.image_models import PixelDiffusionEstimator, VQVAEEstimator
+from hvrt_diffuser.image_models.dvp_vae import DVPVAEEstimator
 from hvrt_diffuser.pipelines.options import DeviceOptions, Options
 from hvrt_diffuser.rivals import GENERATORS, PRIORS, GeneratorName, ImageEstimator, PriorName
 

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 
-from hvrt_diffuser.datasets.sources import ImageSplits
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.data.sources import ImageSplits
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
-from hvrt_diffuser.seeding import derive_seed
 
 __all__ = ["split_images"]
 

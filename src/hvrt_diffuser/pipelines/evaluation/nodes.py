@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.catalog.latents import table_to_latents
 from hvrt_diffuser.classifiers import Classifier, classify, train_judge
-from hvrt_diffuser.datasets.latents import table_to_latents
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.judge import (
     Extractor,
     classifier_features,

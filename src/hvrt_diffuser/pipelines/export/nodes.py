@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from hvrt_diffuser.card import CardFacts, dataset_card
-from hvrt_diffuser.datasets import Export
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.catalog import Export
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.card import CardFacts, dataset_card
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.report import set_name
 

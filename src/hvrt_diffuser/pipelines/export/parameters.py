@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hvrt_diffuser.card import Form
+from hvrt_diffuser.data.card import Form
 from hvrt_diffuser.pipelines.options import Options
 
 __all__ = ["ExportOptions"]

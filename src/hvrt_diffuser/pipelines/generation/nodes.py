@@ -6,10 +6,10 @@ import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.datasets.synthetic import ImageStream
-from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.catalog.synthetic import ImageStream
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
-from hvrt_diffuser.images import LabelledImages
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.samplers import LatentSampler
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import SamplerName
 from hvrt_diffuser.pipelines.options import DeviceOptions
-from hvrt_diffuser.precision import Precision
 
 __all__ = ["GenerationOptions"]
 

@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.hpo.parameters import SWEEPS, Axes, HPOOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions

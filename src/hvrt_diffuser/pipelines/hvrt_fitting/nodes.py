@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from hvrt_diffuser.datasets.latents import table_to_latents, table_to_versions
-from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.catalog.latents import table_to_latents, table_to_versions
+from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
     FlowOptions,
     HVRTFittingOptions,

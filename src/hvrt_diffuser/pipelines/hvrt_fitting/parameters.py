@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hvrt_diffuser.errors import InputError
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.samplers import FlowEstimator, FlowMapEstimator, HVRTEstimator, LatentSampler
 
 __all__ = [

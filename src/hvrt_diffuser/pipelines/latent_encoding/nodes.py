@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_augmented, encode_images
-from hvrt_diffuser.datasets.latents import latents_to_table, versions_to_table
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.catalog.latents import latents_to_table, versions_to_table
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 
 __all__ = ["encode", "encode_changed"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hvrt_diffuser.augmentation import Augmentation
+from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
 __all__ = ["LatentEncodingOptions"]

@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.phase1.parameters import PhaseOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap, StandardNormal, fit_posterior
-from hvrt_diffuser.seeding import derive_seed
 from hvrt_diffuser.sweeps import Measured, plot_sweep, summarise_points
 
 __all__ = ["collect_models", "measure_model", "plot_models"]

@@ -11,22 +11,22 @@ import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, train_autoencoder
-from hvrt_diffuser.checkpoint import Checkpoint
+from hvrt_diffuser.catalog.latents import table_to_latents
 from hvrt_diffuser.classifiers import Classifier, classify
-from hvrt_diffuser.datasets.latents import table_to_latents
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge.rows import even_labels
-from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import HVRTFittingOptions
 from hvrt_diffuser.pipelines.phase3.parameters import WarmStartOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.yardsticks import yardstick_of
 from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap
-from hvrt_diffuser.seeding import derive_seed, generator
 from hvrt_diffuser.sweeps import Measured, plot_sweep, summarise_points
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = [
     "collect_generators",

@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.datasets.latents import table_to_latents
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.machine import describe_machine
+from hvrt_diffuser.catalog.latents import table_to_latents
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
 from hvrt_diffuser.pipelines.tstr.nodes import plot_tstr
 from hvrt_diffuser.report import Picture, compose, draw_pictures, render_page
 from hvrt_diffuser.samplers import LatentSampler
-from hvrt_diffuser.seeding import generator
 
 __all__ = ["write_report"]
 

@@ -9,22 +9,22 @@ import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.checkpoint import Checkpoint
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.devices import resolve_device
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.machine import describe_machine
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.frontier import (
     VERSIONS,
     measure_frontier,
     plot_frontier_of_samplers,
     summarise,
 )
-from hvrt_diffuser.images import LabelledImages
-from hvrt_diffuser.machine import describe_machine
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.sampler_frontier.parameters import FrontierOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.yardsticks import yardstick_of
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["compare_samplers", "plot_samplers"]
 

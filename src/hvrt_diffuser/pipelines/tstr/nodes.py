@@ -7,9 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
-from hvrt_diffuser.checkpoint import Checkpoint
-from hvrt_diffuser.devices import resolve_device
-from hvrt_diffuser.images import LabelledImages, fingerprint
+from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.judge import Predictions, tabulate, train_and_test
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
@@ -23,6 +22,7 @@ from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOpt
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
 from hvrt_diffuser.pipelines.tstr.tasks import compared_with, list_tasks
 from hvrt_diffuser.samplers import LatentSampler, fit_posterior
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["plot_tstr", "tabulate_tstr", "train_synthetic_test_real"]
 

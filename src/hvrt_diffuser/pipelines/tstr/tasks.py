@@ -7,10 +7,11 @@ from functools import cache, partial
 
 import torch
 
-from hvrt_diffuser.augmentation import Augmentation
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.errors import InputError
-from hvrt_diffuser.images import LabelledImages
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import Task
 from hvrt_diffuser.judge.rows import (
     Row,
@@ -31,7 +32,6 @@ from hvrt_diffuser.samplers import (
     SmoothedBootstrap,
     StandardNormal,
 )
-from hvrt_diffuser.seeding import derive_seed
 
 __all__ = ["check_rows", "compared_with", "list_tasks"]
 

@@ -1,0 +1,168 @@
+"""Images and their card as a folder for other people's tools."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import whole_folder
+from hvrt_diffuser.data.card import Form, is_dataset_card
+from hvrt_diffuser.data.encoding import encode_png, write_parquet
+from hvrt_diffuser.data.images import LabelledImages
+
+__all__ = ["Export", "ExportDataset"]
+
+CARD = "README.md"
+ROWS = 1_000  # images a row group, encoded at a time
+SHARD = 10_000  # images a tar file, at most
+# No folder, a hidden one, or one whose images the library `datasets` would pass over in silence.
+UNSAFE = re.compile(r"^$|^\.|^__|::|[/\\\0]")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Labelled images, how to lay them out, and what to say of them.
+
+    Attributes:
+        images: all of them.
+        form: ``parquet``: ``data/train-00000-of-00001.parquet`` in the layout of Hugging Face
+            image datasets. ``image_folder``: ``train/<class name>/<number>.png``. ``webdataset``:
+            ``train-<number>.tar``, which hold ``<number>.png`` and ``<number>.cls`` of each image.
+        card: the README.md, by :func:`hvrt_diffuser.data.card.dataset_card`, of the same form.
+    """
+
+    images: LabelledImages
+    form: Form
+    card: str
+
+
+class ExportDataset(AbstractDataset[Export, None]):
+    """A folder that others open; the same export gives the same bytes.
+
+    Args:
+        filepath: the folder.
+        metadata: for other tools.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Export) -> None:
+        """Write the folder, whole or not at all, in the place of an earlier export.
+
+        Raises:
+            InputError: the folder holds something else, which stays; the card would not tell it
+                for an export; or a class name cannot be that of a folder.
+        """
+        folder = self._filepath.resolve()  # a link stays one, and its target is replaced
+        _check_replaceable(folder)
+        if not is_dataset_card(data.card):
+            raise InputError(
+                f"the card for {folder} has no YAML header with the tag of an export, expected "
+                "one by hvrt_diffuser.data.card.dataset_card: write it with that"
+            )
+        write = {
+            "parquet": _write_parquet,
+            "image_folder": _write_image_folder,
+            "webdataset": _write_webdataset,
+        }[data.form]
+        if data.form == "image_folder":
+            _check_folder_names(data.images.class_names)
+        with whole_folder(folder) as temporary:
+            write(temporary, data.images)
+            (temporary / CARD).write_bytes(data.card.encode())
+
+    def load(self) -> None:
+        """Not for Kedro to load.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"{self._filepath} is an export, written for other tools and not to be loaded, where "
+            "a dataset of the catalog was expected: open it with "
+            f'datasets.load_dataset("{self._filepath}")'
+        )
+
+    def _exists(self) -> bool:
+        return (self._filepath / CARD).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse to replace anything but an export, an empty folder or nothing."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        card = (folder / CARD).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        card = ""
+    if not is_dataset_card(card):
+        raise InputError(
+            f"{folder} holds something that is no export of hvrt_diffuser and would be lost, "
+            "expected an earlier export or no folder: choose another place, or move it away"
+        )
+
+
+def _check_folder_names(names: tuple[str, ...]) -> None:
+    """Refuse class names that a file system or a reader of image folders would not keep apart."""
+    for name in names:
+        if UNSAFE.search(name):
+            raise InputError(
+                f"a class is called {name!r}, expected a name that a folder can bear, without /, "
+                "\\ and :: and with neither a dot nor two underscores in front: export as parquet "
+                "or webdataset, or rename the class"
+            )
+    seen: dict[str, str] = {}
+    for name in names:
+        # Some file systems tell neither case nor ways to compose an accent apart.
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in seen:
+            raise InputError(
+                f"two classes are called {seen[key]!r} and {name!r}, expected names that differ by "
+                "more than case, since each is a folder: export as parquet or webdataset, or "
+                "rename one of the classes"
+            )
+        seen[key] = name
+
+
+def _write_parquet(folder: Path, images: LabelledImages) -> None:
+    path = folder / "data" / "train-00000-of-00001.parquet"
+    path.parent.mkdir()
+    batches = zip(images.images.split(ROWS), images.labels.split(ROWS), strict=True)
+    write_parquet(path, batches, images.class_names)
+
+
+def _write_image_folder(folder: Path, images: LabelledImages) -> None:
+    names = [images.class_names[label] for label in images.labels.tolist()]
+    for name in set(names):
+        (folder / "train" / name).mkdir(parents=True)
+    for i, (name, image) in enumerate(zip(names, images.images, strict=True)):
+        (folder / "train" / name / f"{i:08d}.png").write_bytes(encode_png(image))
+
+
+def _write_webdataset(folder: Path, images: LabelledImages) -> None:
+    for shard, start in enumerate(range(0, len(images), SHARD)):
+        part = images[start : start + SHARD]
+        with tarfile.open(folder / f"train-{shard:05d}.tar", "w") as tar:
+            for i, (image, label) in enumerate(zip(part.images, part.labels, strict=True), start):
+                _add(tar, f"{i:08d}.png", encode_png(image))
+                _add(tar, f"{i:08d}.cls", str(int(label)).encode("ascii"))
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    # Time, owner and group of a TarInfo are 0 and its mode is 0644: the bytes tell no machine.
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

@@ -1,0 +1,136 @@
+"""Tables, metrics and pictures, each written whole or not at all, and previewed by kedro-viz."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+from kedro_datasets.json import JSONDataset
+from kedro_datasets.matplotlib import MatplotlibDataset
+from kedro_datasets.pandas import ParquetDataset
+from kedro_datasets.text import TextDataset
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import whole_file
+
+__all__ = ["FigureDataset", "MetricsDataset", "TableDataset", "TextFileDataset"]
+
+PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
+
+
+class _WholeFile:
+    """Makes a dataset of kedro-datasets save to a temporary file that then takes its place."""
+
+    _filepath: PurePosixPath
+
+    def save(self, data: Any) -> None:
+        """Write the file, whole or not at all."""
+        with whole_file(str(self._filepath)) as temporary:
+            twin = copy.copy(self)
+            twin._filepath = PurePosixPath(temporary)
+            # Kedro wraps the save methods of its classes for logging; the twin needs none of it.
+            method = super().save  # type: ignore[misc]
+            getattr(method, "__wrapped__", method.__func__)(twin, data)
+
+
+def _broken(path: PurePosixPath, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is missing or cut short ({str(error).splitlines()[0]}), expected a whole file: "
+        "run the pipeline that writes it"
+    )
+
+
+class TableDataset(_WholeFile, ParquetDataset):
+    """A pandas table as parquet."""
+
+    def load(self) -> Any:
+        """Read the table.
+
+        Raises:
+            InputError: the file is missing or cut short.
+        """
+        try:
+            return ParquetDataset.load.__wrapped__(self)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise _broken(self._filepath, error) from error
+
+    def _exists(self) -> bool:
+        try:
+            pyarrow.parquet.read_metadata(str(self._filepath))
+        except (OSError, pyarrow.ArrowInvalid):
+            return False
+        return True
+
+
+class FigureDataset(_WholeFile, MatplotlibDataset):
+    """A matplotlib figure as PNG."""
+
+    DEFAULT_SAVE_ARGS = {"format": "png", "dpi": 150, "metadata": {"Software": None}}  # noqa: RUF012
+
+    def _exists(self) -> bool:
+        try:
+            return Path(str(self._filepath)).read_bytes().endswith(PNG_END)
+        except OSError:
+            return False
+
+
+class TextFileDataset(_WholeFile, TextDataset):
+    """A text, such as a page."""
+
+
+class MetricsDataset(_WholeFile, JSONDataset):
+    """Finite numbers, texts and lists of them as JSON.
+
+    Args:
+        optional: load None where there is no file, for nodes that can do without.
+        supersedes: name of a file beside this one that led to it and is removed once it is whole.
+        arguments: of ``kedro_datasets.json.JSONDataset``.
+    """
+
+    def __init__(
+        self, *, optional: bool = False, supersedes: str | None = None, **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        self._optional = optional
+        self._supersedes = supersedes
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write the metrics, whole or not at all.
+
+        Raises:
+            InputError: a number is NaN or infinite.
+        """
+        try:
+            json.dumps(data, allow_nan=False)
+        except ValueError as error:
+            raise InputError(
+                f"a metric for {self._filepath} is NaN or infinite, expected finite numbers: "
+                "look at the images that it was measured on"
+            ) from error
+        super().save(data)
+        if self._supersedes:
+            Path(str(self._filepath)).with_name(self._supersedes).unlink(missing_ok=True)
+
+    def load(self) -> Any:
+        """Read the metrics; None where there are none and they are optional.
+
+        Raises:
+            InputError: the file is missing or cut short.
+        """
+        if self._optional and not Path(str(self._filepath)).exists():
+            return None
+        try:
+            return JSONDataset.load.__wrapped__(self)
+        except (OSError, ValueError) as error:
+            raise _broken(self._filepath, error) from error
+
+    def _exists(self) -> bool:
+        try:
+            json.loads(Path(str(self._filepath)).read_text())
+        except (OSError, ValueError):
+            return False
+        return True

@@ -1,0 +1,95 @@
+"""Synthetic images in the parquet layout of Hugging Face image datasets."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from kedro.io import AbstractDataset
+from PIL import Image
+from torch import Tensor
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.data.encoding import write_parquet
+from hvrt_diffuser.data.images import LabelledImages
+
+__all__ = ["ImageStream", "SyntheticImagesDataset"]
+
+
+@dataclass(frozen=True)
+class ImageStream:
+    """Labelled images that are made as they are read, once.
+
+    Attributes:
+        batches: pairs of uint8 (m, c, h, w) and int64 (m,).
+        class_names: the name of class i at place i.
+    """
+
+    batches: Iterable[tuple[Tensor, Tensor]]
+    class_names: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self.batches)
+
+
+class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages]):
+    """``image: struct<bytes, path>`` (PNG) and ``label: int64``; written a batch at a time.
+
+    Args:
+        filepath: the parquet file.
+        metadata: for other tools.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: ImageStream) -> None:
+        """Write the images, whole or not at all; in memory is one batch."""
+        with whole_file(self._filepath) as temporary:
+            write_parquet(temporary, data, data.class_names)
+
+    def load(self) -> LabelledImages:
+        """Read all images.
+
+        Raises:
+            InputError: the file is missing, cut short, or of another layout.
+        """
+        try:
+            table = pq.read_table(self._filepath)
+            info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+            names = tuple(info["label"]["names"])
+            encoded = table.column("image").combine_chunks().field("bytes")
+            labels = table.column("label").to_numpy()
+        except (OSError, pa.ArrowException, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self._filepath} is missing, cut short, or no file of synthetic images: "
+                "run generation again"
+            ) from error
+        images = torch.stack([_pixels(png.as_py()) for png in encoded])
+        return LabelledImages(images, torch.from_numpy(labels.copy()), names, "synthetic images")
+
+    def _exists(self) -> bool:
+        try:
+            pq.read_metadata(self._filepath)
+        except (OSError, pa.ArrowException):
+            return False
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+def _pixels(png: bytes) -> Tensor:
+    """Decode to uint8 (c, h, w)."""
+    array = np.asarray(Image.open(io.BytesIO(png)))
+    return torch.from_numpy(array.copy()).reshape(*array.shape[:2], -1).permute(2, 0, 1)

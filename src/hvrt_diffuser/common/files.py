@@ -1,0 +1,208 @@
+"""Files that appear whole or not at all, and arrays stored without pickle."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from hvrt_diffuser.common.errors import InputError
+
+__all__ = [
+    "Turn",
+    "hash_tensors",
+    "is_whole",
+    "read_tensors",
+    "tensors_below",
+    "whole_file",
+    "whole_folder",
+    "write_tensors",
+]
+
+HEADER_KEY = "hvrt_diffuser"
+
+
+@contextmanager
+def whole_file(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target`` that replaces it once the block has succeeded.
+
+    A block that raises, is killed or fills the disk leaves ``target`` as it was.
+
+    Raises:
+        OSError: the file could not be written; says so, and that the old file is untouched.
+    """
+    target = Path(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise _unwritten(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target`` that replaces it once the block has succeeded.
+
+    A block that raises, is killed or fills the disk leaves ``target`` as it was. Whoever is killed
+    between the two renames at the end finds it beside its place, its hidden name ending in
+    ``.replaced``.
+
+    Raises:
+        OSError: the folder could not be written; says so, and that the old one is untouched.
+    """
+    hidden = f".{target.name}.{secrets.token_hex(4)}"
+    temporary = target.with_name(f"{hidden}.partial")
+    replaced = target.with_name(f"{hidden}.replaced")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():
+            target.rename(replaced)
+        temporary.rename(target)
+    except OSError as error:
+        raise _unwritten(target, error) from error
+    finally:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        for folder in (temporary, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unwritten(target: Path, error: OSError) -> OSError:
+    return OSError(
+        error.errno,
+        f"could not write {target} ({error.strerror or error}); nothing was replaced: "
+        "free some space or choose another place, and run again",
+    )
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
+) -> None:
+    """Write named tensors and a JSON header to a safetensors file, whole or not at all.
+
+    The bytes depend on the tensors and the header alone.
+    """
+    blob = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        metadata={HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)},
+    )
+    with whole_file(path) as temporary:
+        temporary.write_bytes(blob)
+
+
+def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote: tensors on the CPU, and the header.
+
+    Args:
+        path: the safetensors file.
+        kind: the header's ``kind``; another kind of file is refused.
+
+    Raises:
+        InputError: the file is missing, cut short, not one of this project's, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist, where a file of kind '{kind}' was expected: "
+            "run the pipeline that writes it"
+        )
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = dict(json.loads((file.metadata() or {})[HEADER_KEY]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} ({path.stat().st_size} bytes) is cut short or was not written by "
+            f"hvrt_diffuser, where a file of kind '{kind}' was expected: delete it and run the "
+            "pipeline that writes it"
+        ) from error
+    if header.get("kind") != kind:
+        raise InputError(
+            f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
+        )
+    return tensors, header
+
+
+class Turn:
+    """What one process at a time may have; the system takes it from a process that is killed.
+
+    Args:
+        path: a folder that is there, or a file that all of them agree on, which is made, and
+            stays, empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Wait until no other process has it."""
+        fcntl.flock(self._open(), fcntl.LOCK_EX)
+
+    def take_if_free(self) -> bool:
+        """Take it unless another process has it; whether this one has it now."""
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.give()
+            return False
+        return True
+
+    def give(self) -> None:
+        """Let another process have it; nothing happens where this one does not."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDONLY if self.path.is_dir() else os.O_RDWR | os.O_CREAT
+        self._descriptor = os.open(self.path, flags, 0o666)
+        return self._descriptor
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *error: object) -> None:
+        self.give()
+
+
+def tensors_below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """16 hexadecimal digits that depend on the names and bytes of tensors alone."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether ``path`` is a complete safetensors file (its length matches its header)."""
+    try:
+        with safetensors.safe_open(Path(path), framework="pt"):
+            return True
+    except (OSError, safetensors.SafetensorError):
+        return False

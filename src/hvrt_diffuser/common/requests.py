@@ -1,0 +1,49 @@
+"""What a sampler or a generator is asked for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.common.errors import InputError
+
+__all__ = ["check_generator", "check_requested_labels"]
+
+
+def check_requested_labels(n: int, labels: Tensor | None, n_classes: int) -> None:
+    """Check what a sampler or a generator is asked for.
+
+    Raises:
+        InputError: n below 1, labels of another length, or an unknown class.
+    """
+    if n < 1:
+        raise InputError(f"{n} draws were asked for, expected at least 1: give a positive n")
+    if labels is None:
+        return
+    if labels.shape != (n,):
+        raise InputError(
+            f"{tuple(labels.shape)} labels were given for {n} draws, expected ({n},): "
+            "give one label per draw"
+        )
+    if labels.dtype != torch.long:
+        raise InputError(f"labels of type {labels.dtype} were given, expected int64: convert them")
+    unknown = (labels < 0) | (labels >= n_classes)
+    if unknown.any():
+        raise InputError(
+            f"class {int(labels[unknown].min())} was asked for, expected one of 0 to "
+            f"{n_classes - 1}: choose a class that the sampler was fitted on"
+        )
+
+
+def check_generator(generator: torch.Generator, device: torch.device) -> None:
+    """Check that a generator can fill tensors of a device.
+
+    Raises:
+        InputError: it belongs to a device of another type.
+    """
+    if device.type not in (generator.device.type, "meta"):  # meta tensors take any
+        raise InputError(
+            f"a generator on {generator.device} was given to a sampler on {device}, expected both "
+            f"on one device: make it with torch.Generator('{device}'), or move the sampler with "
+            ".to()"
+        )

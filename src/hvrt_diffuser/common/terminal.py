@@ -1,0 +1,38 @@
+"""What the terminal shows when something fails: a sentence, where a sentence is enough."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from hvrt_diffuser.common.errors import InputError
+
+__all__ = ["install"]
+
+
+def install() -> None:
+    """Print errors that the user can mend as one sentence, and leave the others as they are."""
+    previous = sys.excepthook
+
+    def report(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        sentence = _sentence(error)
+        if sentence is None:
+            previous(kind, error, traceback)
+        else:
+            print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
+
+    sys.excepthook = report
+
+
+def _sentence(error: BaseException) -> str | None:
+    """What to tell the user, or None where only a traceback tells."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror and cause.filename is None:
+            return cause.strerror  # without "[Errno 28]" in front
+        if isinstance(cause, InputError | OSError | FloatingPointError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None

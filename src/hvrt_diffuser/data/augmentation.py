@@ -1,0 +1,72 @@
+"""Images turned, moved, scaled and sheared a little, each in its own way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from hvrt_diffuser.common.seeding import generator
+
+__all__ = ["Augmentation"]
+
+AT_ONCE = 4096  # images whose grids are in memory at a time
+
+
+class Augmentation(BaseModel):
+    """How many changed versions of each image, and how far, each way: amounts are uniform."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    copies: int = Field(0, ge=0, description="versions of each image")
+    rotation: float = Field(10.0, ge=0, le=180, description="degrees")
+    shift: float = Field(1.5, ge=0, description="pixels, horizontally and vertically")
+    scale: float = Field(0.1, ge=0, lt=1, description="share of the size")
+    shear: float = Field(5.0, ge=0, lt=45, description="degrees")
+
+    def versions(self, images: Tensor, *, seed: int) -> Iterator[Tensor]:
+        """``copies`` times all images uint8 (n, c, h, w), each changed in its own way."""
+        for copy in range(self.copies):
+            yield self.apply(images, generator=generator(seed, "augmentation", copy))
+
+    def apply(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
+        """A changed version of each image, interpolated bilinearly; its edge is repeated.
+
+        Args:
+            images: uint8 (n, c, h, w).
+            generator: on the CPU, the only source of randomness.
+
+        Returns:
+            uint8 (n, c, h, w).
+        """
+        matrices = self._matrices(len(images), images.shape[2:], generator)
+        changed = torch.empty_like(images)
+        for start in range(0, len(images), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            x = images[part].float()
+            grid = F.affine_grid(matrices[part], list(x.shape), align_corners=False)
+            moved = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+            changed[part] = moved.round_().clamp_(0, 255).to(torch.uint8)
+        return changed
+
+    def _matrices(self, n: int, size: torch.Size, generator: torch.Generator) -> Tensor:
+        """(n, 2, 3), from a pixel of the result to where it comes from, in half sides."""
+        h, w = size
+        amounts = torch.rand(5, n, generator=generator) * 2 - 1
+        angle = amounts[0] * math.radians(self.rotation)
+        slant = (amounts[1] * math.radians(self.shear)).tan()
+        factor = 1 + amounts[2] * self.scale
+        cos, sin = angle.cos() / factor, angle.sin() / factor
+        aspect = h / w  # the axes' units differ where an image is not square
+        matrices = torch.empty(n, 2, 3)
+        matrices[:, 0, 0] = cos
+        matrices[:, 0, 1] = (slant * cos - sin) * aspect
+        matrices[:, 1, 0] = sin / aspect
+        matrices[:, 1, 1] = slant * sin + cos
+        matrices[:, 0, 2] = amounts[3] * self.shift * 2 / w
+        matrices[:, 1, 2] = amounts[4] * self.shift * 2 / h
+        return matrices

@@ -1,0 +1,110 @@
+"""Images in a folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.data.sources.arguments import folder_name
+from hvrt_diffuser.data.sources.decoding import Example, decode_images
+from hvrt_diffuser.data.sources.resizing import resized_name
+from hvrt_diffuser.data.sources.splits import ImageSplits
+
+__all__ = ["read_image_folder"]
+
+EXTENSIONS = (".png", ".jpg", ".jpeg")
+LISTED = 5  # as many of a long list of names as a sentence bears
+
+
+def read_image_folder(root: Path, resize: int | None) -> ImageSplits:
+    """Read PNG and JPEG files that lie in a folder per class.
+
+    Names that begin with a dot are ignored, and nothing else.
+
+    Args:
+        root: holds a folder per class, or exactly the folders ``train`` and ``test``, which then
+            hold the same class folders each. Class i is the i-th folder name in order.
+        resize: the side in pixels to resize each image to, or None.
+
+    Raises:
+        InputError: no class, a class without images, anything that is no image, or images that
+            are not alike.
+    """
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is no folder, expected one that holds a folder per class: set dataset.root to "
+            "it"
+        )
+    source = resized_name(f"image_folder {folder_name(root)}", resize)
+    if [path.name for path in _visible(root)] != ["test", "train"]:
+        return ImageSplits(_read_split(_classes(root), source, resize)[0], None)
+    train, test = _classes(root / "train"), _classes(root / "test")
+    only = [f"train/{name}" for name in train if name not in test]
+    only += [f"test/{name}" for name in test if name not in train]
+    if only:
+        raise InputError(
+            f"{root} holds {_listed(only)} in one of train and test alone, expected the same class "
+            "folders in both: add the missing ones or remove these"
+        )
+    train_images, example = _read_split(train, source, resize)
+    return ImageSplits(train_images, _read_split(test, source, resize, example)[0])
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _classes(folder: Path) -> dict[str, list[Path]]:
+    """The image files of each class folder, in order."""
+    entries = _visible(folder)
+    if not entries:
+        raise InputError(
+            f"{folder} is empty, expected a folder of PNG or JPEG images per class: put them there "
+            "or set dataset.root to the right folder"
+        )
+    files = [path.name for path in entries if not path.is_dir()]
+    if files:
+        raise InputError(
+            f"{folder} holds {_listed(files)} beside its folders, expected a folder per class and "
+            "nothing else: move what is no class folder elsewhere"
+        )
+    return {entry.name: _images(entry) for entry in entries}
+
+
+def _images(folder: Path) -> list[Path]:
+    files = _visible(folder)
+    if not files:
+        raise InputError(
+            f"{folder} holds no image, expected at least one PNG or JPEG file per class: add "
+            "images or remove the folder"
+        )
+    for path in files:
+        if path.is_dir() or path.suffix.lower() not in EXTENSIONS:
+            raise InputError(
+                f"{path} is {'a folder' if path.is_dir() else 'a file'} among the images of class "
+                f"'{folder.name}', expected {', '.join(EXTENSIONS)} files alone: move it elsewhere"
+            )
+    return files
+
+
+def _read_split(
+    classes: dict[str, list[Path]], source: str, resize: int | None, example: Example | None = None
+) -> tuple[LabelledImages, Example]:
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for files in classes.values():
+            for path in files:
+                yield str(path), path.read_bytes()
+
+    counts = torch.tensor([len(files) for files in classes.values()])
+    images, example = decode_images(encoded(), int(counts.sum()), resize, example)
+    labels = torch.arange(len(counts)).repeat_interleave(counts)
+    return LabelledImages(images, labels, tuple(classes), source), example

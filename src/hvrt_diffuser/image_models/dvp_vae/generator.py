@@ -1,0 +1,125 @@
+"""DVP-VAE as a generator like the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor
+from typing_extensions import Self
+
+from hvrt_diffuser.image_models.dvp_vae.model import DVPVAE
+from hvrt_diffuser.image_models.dvp_vae.settings import SETTINGS, Setting
+from hvrt_diffuser.image_models.dvp_vae.training import TrainingOptions, check_size, train
+from hvrt_diffuser.image_models.protocol import requested_labels
+from hvrt_diffuser.training.checkpoint import Checkpoint
+
+__all__ = ["DVPVAEEstimator", "DVPVAEGenerator"]
+
+AT_ONCE = 1024  # images that are drawn together
+
+
+@dataclass(frozen=True)
+class DVPVAEGenerator:
+    """Draws images without classes: all labels are 0.
+
+    Attributes:
+        network: trained.
+        n_images: that it was trained on.
+        steps: of its diffusion.
+    """
+
+    network: DVPVAE
+    n_images: int
+    steps: int
+
+    @property
+    def n_classes(self) -> int:
+        """1: it knows none."""
+        return 1
+
+    @property
+    def counts(self) -> Tensor:
+        """int64 (1,), the number of images that it was trained on."""
+        return torch.tensor([self.n_images], device=self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return next(self.network.parameters()).device
+
+    def sample(
+        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`hvrt_diffuser.image_models.ImageGenerator.sample`."""
+        labels = requested_labels(n, labels, self.counts, generator)
+        sizes = [min(AT_ONCE, n - start) for start in range(0, n, AT_ONCE)]
+        images = [self.network.sample(size, self.steps, generator) for size in sizes]
+        return (torch.cat(images).clamp(0, 1) * 255).round().to(torch.uint8), labels
+
+    def save(self, path: str | Path) -> None:
+        """Write the network; :meth:`DVPVAE.load` reads it."""
+        self.network.save(path)
+
+
+class DVPVAEEstimator(BaseModel):
+    """Which setting of :data:`SETTINGS` is trained, how fast and for how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    setting: str = Field("reduced_mnist", description="a name of SETTINGS")
+    epochs: int | None = Field(None, ge=1, description="null is as many as the setting has")
+    learning_rate: float | None = Field(None, gt=0, description="first; null is the setting's")
+
+    @field_validator("setting")
+    @classmethod
+    def _known(cls, setting: str) -> str:
+        if setting not in SETTINGS:
+            raise ValueError(f"{setting!r} is none of {', '.join(SETTINGS)}: choose one of them")
+        return setting
+
+    def shortened(self, share: float) -> Self:
+        """The same with this share of its training, at least an epoch: to try options by."""
+        epochs = max(1, round(share * self._chosen()[1].epochs))
+        return self.model_copy(update={"epochs": epochs})
+
+    def check(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Check images uint8 (n, c, h, w) before a fit; labels are not looked at.
+
+        Returns:
+            int64 (1,), the number of images.
+
+        Raises:
+            InputError: images that do not fit the setting.
+        """
+        setting, options = self._chosen()
+        check_size(images, setting.architecture, options)
+        return torch.tensor([len(images)])
+
+    def fit(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+    ) -> DVPVAEGenerator:
+        """Train on images uint8 (n, c, h, w); labels are not looked at.
+
+        Raises:
+            InputError: images that do not fit the setting, or a checkpoint of another training.
+            FloatingPointError: the loss became infinite or NaN.
+        """
+        setting, options = self._chosen()
+        network, _ = train(
+            images, setting.architecture, options, seed=seed, device=device, checkpoint=checkpoint
+        )
+        return DVPVAEGenerator(network.to(device), len(images), setting.steps)
+
+    def _chosen(self) -> tuple[Setting, TrainingOptions]:
+        setting = SETTINGS[self.setting]
+        own = self.model_dump(include={"epochs", "learning_rate"}, exclude_none=True)
+        return setting, setting.training.model_copy(update=own)

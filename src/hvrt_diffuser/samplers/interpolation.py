@@ -1,0 +1,150 @@
+"""Between neighbours: SMOTE (Chawla et al. 2002, doi 10.1613/jair.953)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.common.requests import check_generator, check_requested_labels
+from hvrt_diffuser.samplers.bootstrap import KIND, NOTICE
+from hvrt_diffuser.samplers.protocol import (
+    Draws,
+    by_class,
+)
+from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
+
+__all__ = ["InterpolationEstimator", "LatentInterpolation"]
+
+
+@dataclass(frozen=True)
+class LatentInterpolation:
+    """A training latent, and a uniform share of the way to one of its neighbours of its class.
+
+    Attributes:
+        latents: float32 or float64 (n, d), ordered by class.
+        counts: int64 (k,), rows of each class.
+        neighbours: int64 (n, m), the rows of the nearest latents of the same class.
+        origin: what it was fitted by and on, kept in the file's header.
+    """
+
+    latents: Tensor
+    counts: Tensor
+    neighbours: Tensor
+    origin: dict[str, Any]
+
+    form: ClassVar[str] = "interpolation"
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimensions of a latent."""
+        return self.latents.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.counts)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.latents.device
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """int64 (n,), the class of each training latent."""
+        classes = torch.arange(self.n_classes, device=self.device)
+        return classes.repeat_interleave(self.counts, output_size=len(self.latents))
+
+    def sample(
+        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
+        latents, labels, _ = self.draw(n, labels, generator=generator)
+        return latents, labels
+
+    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
+        """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`."""
+        check_requested_labels(n, labels, self.n_classes)
+        check_generator(generator, self.device)
+        words = random_words(n, 2, generator, self.device)
+        if labels is None:
+            rows = choose_below(words[:, 0], len(self.latents))
+            labels = self.labels[rows]
+        else:
+            labels = labels.to(self.device)
+            first = self.counts.cumsum(0) - self.counts
+            rows = first[labels] + choose_below(words[:, 0], self.counts[labels])
+        # The neighbour comes from the other half of the word that the row came from.
+        which = choose_below(words[:, 0] >> 32, self.neighbours.shape[1])
+        other = self.latents[self.neighbours[rows, which]]
+        share = (symmetric_uniform(words[:, 1:], 1) + 1) / 2  # (n, 1)
+        return Draws(torch.lerp(self.latents[rows], other, share.to(other.dtype)), labels, rows)
+
+    def to(self, device: torch.device | str) -> LatentInterpolation:
+        """The same sampler with its tables on another device."""
+        return replace(
+            self,
+            latents=self.latents.to(device),
+            counts=self.counts.to(device),
+            neighbours=self.neighbours.to(device),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; it contains the training latents, and its header says so."""
+        write_tensors(path, *self.packed())
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and a header."""
+        tensors = {
+            "latents": self.latents,
+            "counts": self.counts,
+            "neighbours": self.neighbours,
+        }
+        header = {"kind": KIND, "form": self.form, "origin": self.origin, "notice": NOTICE}
+        return tensors, header
+
+    @classmethod
+    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentInterpolation:
+        """The opposite of :meth:`packed`."""
+        return cls(tensors["latents"], tensors["counts"], tensors["neighbours"], header["origin"])
+
+
+class InterpolationEstimator(BaseModel):
+    """How neighbours are looked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    neighbours: int = Field(5, ge=1, description="nearest latents of the same class; SMOTE's own")
+
+    def fit(
+        self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0
+    ) -> LatentInterpolation:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.fit`; nothing is random.
+
+        Raises:
+            InputError: also a class with no more latents than neighbours.
+        """
+        z, _, counts = by_class(latents, labels)
+        if int(counts.min()) <= self.neighbours:
+            raise InputError(
+                f"class {int(counts.argmin())} has {int(counts.min())} latents, expected more than "
+                f"{self.neighbours} neighbours: lower neighbours, or add images"
+            )
+        found, first = [], 0
+        for own in z.split(counts.tolist()):
+            tree = NearestNeighbors(n_neighbors=self.neighbours).fit(own.cpu().numpy())
+            rows = torch.from_numpy(tree.kneighbors(return_distance=False))
+            found.append(rows.long() + first)
+            first += len(own)
+        origin = {"sampler": "interpolation", **self.model_dump()}
+        return LatentInterpolation(z, counts, torch.cat(found).to(z.device), origin)

@@ -1,0 +1,1 @@
+"""How networks are trained: the loop, averages of weights, and checkpoints."""
