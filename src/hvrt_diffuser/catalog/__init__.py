@@ -1,4 +1,4 @@
-"""The classes of the Kedro catalog: sources, models, images, exports, tables, metrics; each whole."""
+"""Datasets of the Kedro catalog: sources, models, images, exports, tables, metrics; each whole."""
 
 from hvrt_diffuser.catalog.export import Export, ExportDataset
 from hvrt_diffuser.catalog.image_source import ImageSourceDataset
