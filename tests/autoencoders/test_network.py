@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from hvrt_diffuser.autoencoders import Architecture, Autoencoder
+from hvrt_diffuser.autoencoders import Architecture, Autoencoder, ConvolutionalAutoencoder
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.common.seeding import borrowed_seed
 from hvrt_diffuser.data.images import LabelledImages
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 48)]
 SMALL = Architecture(shape=(1, 17, 23), latent_dim=5, width=4, depth=2)
 
 
-def build(architecture: Architecture) -> Autoencoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Autoencoder(architecture).eval()
+def build(architecture: Architecture) -> ConvolutionalAutoencoder:
+    with borrowed_seed(0):
+        return ConvolutionalAutoencoder(architecture).eval()
 
 
 @pytest.mark.parametrize("variational", [False, True])

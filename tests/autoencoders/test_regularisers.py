@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hvrt_diffuser.autoencoders import (
     Architecture,
-    Autoencoder,
+    ConvolutionalAutoencoder,
     Regulariser,
     TrainingOptions,
     encode_images,
@@ -37,12 +37,12 @@ def images(digits: LabelledImages) -> Tensor:
 
 
 @pytest.fixture
-def model() -> Autoencoder:
+def model() -> ConvolutionalAutoencoder:
     torch.manual_seed(0)
-    return Autoencoder(Architecture((1, 8, 8), latent_dim=3, width=4, depth=2)).eval()
+    return ConvolutionalAutoencoder(Architecture((1, 8, 8), latent_dim=3, width=4, depth=2)).eval()
 
 
-def penalty(model: Autoencoder, z: Tensor, seed: int = 0, **options: Any) -> float:
+def penalty(model: ConvolutionalAutoencoder, z: Tensor, seed: int = 0, **options: Any) -> float:
     logits = model.decode(z)
     return Regulariser(**options).penalty(model, z, logits, source(seed)).item()
 
@@ -50,13 +50,13 @@ def penalty(model: Autoencoder, z: Tensor, seed: int = 0, **options: Any) -> flo
 # ---- known answers
 
 
-def test_latents_count_by_half_their_squared_norm(model: Autoencoder) -> None:
+def test_latents_count_by_half_their_squared_norm(model: ConvolutionalAutoencoder) -> None:
     z = torch.tensor([[3.0, 4.0, 0.0], [0.0, 0.0, 1.0]])
     found = penalty(model, z, kind="decoder_spectrum", latent_weight=2.0)
     assert found == pytest.approx(2.0 * (25 / 2 + 1 / 2) / 2)
 
 
-def test_weights_are_those_of_the_decoders_linear_maps(model: Autoencoder) -> None:
+def test_weights_are_those_of_the_decoders_linear_maps(model: ConvolutionalAutoencoder) -> None:
     expected = sum(
         layer.weight.square().sum().item()
         for layer in model.decoder
@@ -66,7 +66,9 @@ def test_weights_are_those_of_the_decoders_linear_maps(model: Autoencoder) -> No
     assert found == pytest.approx(0.5 * expected, rel=1e-5)
 
 
-def test_the_gradient_is_that_of_the_whole_jacobian_on_average(model: Autoencoder) -> None:
+def test_the_gradient_is_that_of_the_whole_jacobian_on_average(
+    model: ConvolutionalAutoencoder,
+) -> None:
     z = torch.randn(1, 3, generator=source())
     jacobian: Tensor = torch.func.jacrev(lambda z: torch.sigmoid(model.decode(z)))(z)
     exact = 0.5 * jacobian.square().sum().item()
@@ -116,7 +118,7 @@ def test_the_discrepancy_knows_distances_alone(seed: int, shift: float) -> None:
 # ---- what they do
 
 
-def trained(images: Tensor, make_options: Make, **regulariser: Any) -> Autoencoder:
+def trained(images: Tensor, make_options: Make, **regulariser: Any) -> ConvolutionalAutoencoder:
     options = make_options(epochs=6, regulariser=regulariser or None)
     return train_autoencoder(images, options, seed=0, device=CPU)[0]
 
@@ -150,7 +152,7 @@ def test_a_bounded_spectrum_is_part_of_the_weights_in_the_end(
     images: Tensor, make_options: Make
 ) -> None:
     model = trained(images, make_options, kind="decoder_spectrum")
-    fresh = Autoencoder(model.architecture)
+    fresh = ConvolutionalAutoencoder(model.architecture)
     fresh.load_state_dict(model.state_dict())  # no trace is left of how it was trained
     largest = [
         torch.linalg.matrix_norm(_matrix(layer), 2).item()

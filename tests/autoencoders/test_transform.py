@@ -14,6 +14,7 @@ from torch import Tensor
 from hvrt_diffuser.autoencoders import (
     Architecture,
     Autoencoder,
+    ConvolutionalAutoencoder,
     decode_latents,
     encode_images,
     to_uint8,
@@ -93,7 +94,7 @@ def test_a_plain_autoencoder_has_no_posterior(
 
 
 def test_a_vae_gives_the_mean_and_the_deviation_of_its_posterior(digits: LabelledImages) -> None:
-    model = Autoencoder(Architecture((1, 28, 28), 4, 4, 2, variational=True)).eval()
+    model = ConvolutionalAutoencoder(Architecture((1, 28, 28), 4, 4, 2, variational=True)).eval()
     encoded, deviations = encode_images(model, digits.images[:40], CPU)
     with torch.inference_mode():
         mean, log_variance = model.encode(digits.images[:40].float() / 255)

@@ -111,6 +111,18 @@ def test_a_class_without_an_image_has_a_probability(digits: LabelledImages) -> N
     assert classify(model, kept.images, CPU)[1].shape == (200, 12)
 
 
+def test_every_option_has_a_default() -> None:
+    assert ClassifierOptions().width < JudgeOptions().width
+
+
+def test_a_loss_that_runs_away_is_an_error_that_names_the_learning_rate(
+    digits: LabelledImages,
+) -> None:
+    kept, wild = digits[:100], options(learning_rate=1e30, steps=10)
+    with pytest.raises(FloatingPointError, match=r"of training the classifier, .*learning_rate"):
+        train_classifier(kept.images, kept.labels, 10, wild, seed=0, device=CPU)
+
+
 # ---- the same again
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest, pearsonr
 
-from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
 
 SEEDS = st.integers(0, 2**63 - 1)
 NAMES = st.text(st.characters(codec="ascii", exclude_characters="/"), min_size=1)
@@ -65,3 +66,26 @@ def test_a_stream_does_not_depend_on_what_else_was_drawn() -> None:
 def test_the_global_generators_are_not_touched(global_generators_untouched: Any) -> None:
     with global_generators_untouched():
         torch.rand(10, generator=generator(0, "a"))
+
+
+def test_initial_weights_come_from_a_borrowed_seed(global_generators_untouched: Any) -> None:
+    with global_generators_untouched():
+        with borrowed_seed(3, "a"):
+            first = torch.nn.Linear(4, 4).weight
+        with borrowed_seed(3, "b"):
+            other = torch.nn.Linear(4, 4).weight
+        torch.rand(5, generator=generator(0, "a"))
+        with borrowed_seed(3, "a"):
+            again = torch.nn.Linear(4, 4).weight
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_threads_borrow_one_after_the_other() -> None:
+    def weights(seed: int) -> float:
+        with borrowed_seed(seed, "a"):
+            return sum(torch.nn.Linear(30, 30).weight.sum().item() for _ in range(50))
+
+    expected = [weights(seed % 4) for seed in range(32)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(weights, (seed % 4 for seed in range(32)))) == expected

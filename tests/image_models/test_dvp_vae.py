@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -350,17 +351,11 @@ def test_the_posterior_sees_the_image_and_the_context_only_through_the_state(
     assert not torch.equal(one[2][0].mean, other[2][0].mean)
 
 
-def test_a_loaded_network_draws_the_same(model: DVPVAE, tmp_path: Path) -> None:
-    model.save(tmp_path / "model")
-    loaded = DVPVAE.load(tmp_path / "model")
-    assert loaded.architecture == model.architecture
-    assert torch.equal(loaded.sample(3, 5, source()), model.sample(3, 5, source()))
-
-
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model").write_bytes(b"no network")
-    with pytest.raises(InputError, match="was not written by hvrt_diffuser"):
-        DVPVAE.load(tmp_path / "model")
+def test_a_network_is_rebuilt_from_json(model: DVPVAE) -> None:
+    rebuilt = DVPVAE(**json.loads(json.dumps(model.size)))
+    rebuilt.load_state_dict(model.state_dict())
+    assert rebuilt.architecture == model.architecture
+    assert torch.equal(rebuilt.sample(3, 5, source()), model.sample(3, 5, source()))
 
 
 def test_scales_that_no_halving_reaches_are_refused() -> None:
@@ -428,6 +423,7 @@ def quick(**options: Any) -> TrainingOptions:
     return TrainingOptions(**{"epochs": 3, "batch_size": 32, "ema_decay": 0.9} | options)
 
 
+@pytest.mark.slow
 def test_it_overfits_64_images(digits: LabelledImages) -> None:
     """Of black and white: grey pixels would be drawn anew in every batch."""
     every = torch.arange(0, len(digits), len(digits) // 64)[:64]
@@ -473,7 +469,7 @@ def test_resuming_gives_the_same_losses_and_weights(digits: LabelledImages, tmp_
         train(*arguments, seed=0, device=cpu, checkpoint=Failing(tmp_path / "state"))
     kept = Checkpoint(tmp_path / "state")
     resumed, again = train(*arguments, seed=0, device=cpu, checkpoint=kept)
-    assert again == history
+    assert json.dumps(again) == json.dumps(history)  # the order of a row's names as well
     pairs = itertools.zip_longest(whole.state_dict().values(), resumed.state_dict().values())
     assert all(torch.equal(a, b) for a, b in pairs)
     with pytest.raises(InputError, match="batch_size"):

@@ -19,7 +19,7 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.judge import Predictions, Task, mcnemar, rows, tabulate, train_and_test
+from hvrt_diffuser.judge import Predictions, Task, mcnemar, tabulate, train_and_test
 from hvrt_diffuser.judge.rows import equal_n, fit_on_few
 from hvrt_diffuser.samplers import HVRTEstimator
 
@@ -151,11 +151,11 @@ def test_a_generator_of_few_images_takes_as_many_steps_as_one_of_all(
 ) -> None:
     asked: list[TrainingOptions] = []
 
-    def train(images: Tensor, options: TrainingOptions, **_: Any) -> Any:
+    def train(options: TrainingOptions, images: Tensor, **_: Any) -> Any:
         asked.append(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rows, "train_autoencoder", train)
+    monkeypatch.setattr(TrainingOptions, "fit", train)
     options = make_options(epochs=20, batch_size=256, validation_fraction=held_out)
     few = equal_n(digits, n)(0)
     with pytest.raises(KeyboardInterrupt):

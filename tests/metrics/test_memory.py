@@ -40,6 +40,7 @@ print(peak() - before)
         "metrics.novelty(a, b, b[::2] + 1)",
     ],
 )
+@pytest.mark.slow
 def test_it_takes_a_fraction_of_the_memory_of_all_distances(call: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(call=call, rows=ROWS)],

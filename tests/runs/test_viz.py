@@ -20,6 +20,8 @@ import pytest
 
 pytest.importorskip("kedro_viz")
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120  # seconds until the server must answer
 
 PREVIEWED = {
@@ -132,6 +134,7 @@ class TestServer:
             "hpo",
             "optimise",
             "benchmark",
+            "variants",
         }
 
     def test_orders_the_layers(self, graph: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.samplers import StandardNormal, fit_posterior
+from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal, StandardNormalEstimator
 
 COUNTS = torch.tensor([100, 0, 250, 650])
 
@@ -87,7 +87,9 @@ def test_the_prior_takes_from_latents_only_how_many_there_are(
     rows: tuple[Tensor, Tensor],
 ) -> None:
     latents, labels = rows
-    one, other = (StandardNormal.fit(each, labels) for each in (latents, 5 * latents.flip(1) + 3))
+    one, other = (
+        StandardNormalEstimator().fit(each, labels) for each in (latents, 5 * latents.flip(1) + 3)
+    )
     assert one.latent_dim == 8
     assert one.counts.tolist() == torch.bincount(labels).tolist()
     assert torch.equal(*(each.sample(50, generator=source())[0] for each in (one, other)))
@@ -100,7 +102,7 @@ def test_a_posterior_without_deviation_gives_the_rows_themselves(
     rows: tuple[Tensor, Tensor],
 ) -> None:
     means, labels = rows
-    sampler = fit_posterior(means, torch.zeros_like(means), labels)
+    sampler = PosteriorEstimator().fit(means, labels, deviations=torch.zeros_like(means))
     for asked in (None, torch.arange(1000) % 10):
         draws, found = sampler.sample(1000, asked, generator=source())
         same = (draws[:, None] == means).all(2)
@@ -112,7 +114,8 @@ def test_draws_have_the_mean_and_deviation_of_their_image(rows: tuple[Tensor, Te
     means = rows[0][:2] * 100  # far apart, so that a draw tells whose it is
     deviations = torch.rand(2, 8, generator=source()) + 0.1
     labels = torch.tensor([1, 0])
-    draws, found = fit_posterior(means, deviations, labels).sample(20_000, generator=source())
+    sampler = PosteriorEstimator().fit(means, labels, deviations=deviations)
+    draws, found = sampler.sample(20_000, generator=source())
     for row in (0, 1):
         noise = (draws[found == labels[row]] - means[row]) / deviations[row]
         p = [kstest(column.double().numpy(), "norm").pvalue for column in noise.T]
@@ -120,8 +123,8 @@ def test_draws_have_the_mean_and_deviation_of_their_image(rows: tuple[Tensor, Te
 
 
 def test_without_deviations_there_is_no_posterior(rows: tuple[Tensor, Tensor]) -> None:
-    with pytest.raises(InputError, match="expected a VAE"):
-        fit_posterior(rows[0], None, rows[1])
+    with pytest.raises(InputError, match="of a VAE: train the autoencoder with beta"):
+        PosteriorEstimator().fit(*rows)
 
 
 @pytest.mark.parametrize(
@@ -138,4 +141,4 @@ def test_without_deviations_there_is_no_posterior(rows: tuple[Tensor, Tensor]) -
 )
 def test_deviations_that_do_not_fit_are_refused(rows: tuple[Tensor, Tensor], spoil: Any) -> None:
     with pytest.raises(InputError, match="encode the images again"):
-        fit_posterior(rows[0], spoil(torch.ones_like(rows[0])), rows[1])
+        PosteriorEstimator().fit(*rows, deviations=spoil(torch.ones_like(rows[0])))

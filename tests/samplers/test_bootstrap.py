@@ -40,7 +40,7 @@ def with_scale(
 ) -> SmoothedBootstrap:
     """The same sampler with noise of the scale that a product kernel has, times a factor."""
     parts = [
-        replace(part, kernel=ProductKernel(part.kernel.tensors()["scale"] * factor, shape))
+        replace(part, kernel=ProductKernel(part.kernel.scale * factor, shape))
         for part in (sampler.overall, sampler.per_class)
     ]
     return replace(sampler, overall=parts[0], per_class=parts[1])
@@ -121,7 +121,7 @@ def test_draws_of_a_bounded_kernel_stay_within_the_scale_of_a_row(
     asked = None if label is None else torch.full((1000,), label)
     part = sampler.overall if label is None else sampler.per_class
     draws, labels = sampler.sample(1000, asked, generator=source())
-    reach = part.kernel.tensors()["scale"][part.leaf[0]] * (1 + 1e-5) + 1e-5
+    reach = part.kernel.scale[part.leaf[0]] * (1 + 1e-5) + 1e-5
     within = ((draws[:, None] - sampler.latents).abs() <= reach).all(2)  # (1000, n)
     within &= labels[:, None] == sampler.labels
     assert within.any(1).all()
@@ -141,7 +141,7 @@ def test_noise_has_the_scale_of_its_leaf_and_the_shape_of_its_kernel(
     given = with_scale(sampler, 1, shape)
     part = given.per_class if labelled else given.overall
     drawn = given.draw(9000, labels, generator=source())
-    scale = part.kernel.tensors()["scale"][part.leaf[0][drawn.rows]]
+    scale = part.kernel.scale[part.leaf[0][drawn.rows]]
     noise = ((drawn.latents - given.latents[drawn.rows]) / scale).double().numpy()
     law = "norm" if shape == "normal" else (lambda t: (2 + 3 * t - t**3) / 4)
     p = [kstest(column, law).pvalue for column in noise.T]

@@ -16,9 +16,7 @@ from hvrt_diffuser.common.files import read_tensors
 from hvrt_diffuser.samplers import (
     FlowEstimator,
     FlowMapEstimator,
-    HVRTEstimator,
     LatentFlow,
-    fit_augmented,
 )
 from hvrt_diffuser.samplers.flow import Scale, carry, flow_source
 from hvrt_diffuser.samplers.velocity import VelocityField
@@ -145,7 +143,7 @@ def flow(two_classes: tuple[Tensor, Tensor]) -> LatentFlow:
 @pytest.fixture(scope="module")
 def flow_map(two_classes: tuple[Tensor, Tensor], flow: LatentFlow) -> LatentFlow:
     estimator = FlowMapEstimator(**QUICK, trajectories=10_000, distillation_steps=800)
-    return estimator.distil(flow, *two_classes, seed=0)
+    return estimator.fit(*two_classes, seed=0, start=flow)
 
 
 @pytest.mark.parametrize("name", ["flow", "flow_map"])
@@ -167,8 +165,8 @@ def test_one_step_of_the_map_arrives_where_many_of_the_flow_do(
     two_classes: tuple[Tensor, Tensor], flow: LatentFlow, flow_map: LatentFlow
 ) -> None:
     assert flow_map.evaluations == 1
-    fine = FlowEstimator(**QUICK, solver_steps=40).at(flow, *two_classes)
-    once = FlowEstimator(**QUICK, solver_steps=1).at(flow, *two_classes)
+    fine = FlowEstimator(**QUICK, solver_steps=40).adapt(flow, *two_classes)
+    once = FlowEstimator(**QUICK, solver_steps=1).adapt(flow, *two_classes)
     arrived, own, jumped = (s.sample(4000, generator=source())[0] for s in (fine, flow_map, once))
     of_map = (own - arrived).norm(dim=1).median()
     of_jump = (jumped - arrived).norm(dim=1).median()
@@ -182,7 +180,7 @@ def test_the_weaker_the_closer_to_copies(
     away = []
     for strength in (0.02, 0.2, 0.6):
         estimator = FlowMapEstimator(**QUICK, strength=strength)
-        weaker = estimator.at(flow_map, latents, labels)
+        weaker = estimator.adapt(flow_map, latents, labels)
         assert weaker.field is flow_map.field
         assert weaker.origin["strength"] == strength
         drawn, found, rows = weaker.draw(2000, generator=source())
@@ -202,7 +200,7 @@ def test_augmented_latents_are_started_from_as_often_as_the_others(
     away = torch.tensor([0.0, 20.0])
     estimator = FlowMapEstimator(**QUICK, strength=0.02)
     versions = torch.stack([latents + away, latents + 2 * away, latents + 3 * away])
-    sampler = estimator.at(flow_map, latents, labels, augmented=versions)
+    sampler = estimator.adapt(flow_map, latents, labels, augmented=versions)
     assert torch.equal(sampler.counts, flow_map.counts)
     drawn, found, rows = sampler.draw(8000, generator=source())
     assert rows is not None
@@ -244,12 +242,16 @@ def test_augmented_latents_that_cannot_be_started_from_are_refused_before_traini
         estimator.fit(latents, augmented=augmented)
 
 
-def test_only_flows_take_augmented_latents(latents: Tensor) -> None:
-    labels = torch.zeros(len(latents), dtype=torch.long)
-    sampler = fit_augmented(HVRTEstimator(), latents, labels, None, seed=0)
-    assert sampler.counts.tolist() == [len(latents)]
-    with pytest.raises(InputError, match="copies to 0"):
-        fit_augmented(HVRTEstimator(), latents, labels, latents[None], seed=0)
+def test_a_map_of_a_trained_flow_is_that_of_one_fit(two_classes: tuple[Tensor, Tensor]) -> None:
+    quick = {**QUICK, "training_steps": 5, "trajectories": 50, "distillation_steps": 3}
+    whole = FlowMapEstimator(**quick, strength=0.5)
+    flow = whole.builds_on().fit(*two_classes, seed=4)
+    assert isinstance(flow, LatentFlow)
+    one, other = (
+        whole.fit(*two_classes, seed=4, start=start).sample(9, generator=source())[0]
+        for start in (None, flow)
+    )
+    assert torch.equal(one, other)
 
 
 # ---- the fit
@@ -270,16 +272,16 @@ def test_a_flow_that_is_changed_remembers_whose_latents_it_knows(
 ) -> None:
     known = replace(flow, origin={**flow.origin, "autoencoder": "abc"})
     quick = FlowMapEstimator(**QUICK, trajectories=50, distillation_steps=1)
-    weaker = FlowEstimator(**QUICK, strength=0.5).at(known, *two_classes)
-    distilled = quick.distil(known, *two_classes)
+    weaker = FlowEstimator(**QUICK, strength=0.5).adapt(known, *two_classes)
+    distilled = quick.fit(*two_classes, start=known)
     assert weaker.origin["autoencoder"] == distilled.origin["autoencoder"] == "abc"
-    assert (weaker.origin["sampler"], distilled.origin["sampler"]) == ("latent flow", "flow map")
+    assert (weaker.origin["sampler"], distilled.origin["sampler"]) == ("latent_flow", "flow_map")
 
 
 def test_training_makes_the_loss_fall(latents: Tensor) -> None:
     """Untrained, the velocity is 0, and draws are the noise in the latents' units."""
     short, long = (
-        FlowEstimator(**{**QUICK, "training_steps": steps}).fit(latents) for steps in (1, 800)
+        FlowEstimator(**{**QUICK, "training_steps": steps}).fit(latents) for steps in (1, 300)
     )
     real = torch.cov(latents.T.double())
     off = [

@@ -435,7 +435,7 @@ def test_the_rounding_of_hvrt_in_small_requests_is_noticed(case: Case) -> None:
 def in_requests_of(n: int, case: Case, allocation: Any, total: int) -> dict[str, Array]:
     generator = source()
     draws = [
-        case.sampler.sample(n, generator=generator, allocation=allocation)[0]
+        case.sampler.draw(n, generator=generator, allocation=allocation)[0]
         for _ in range(total // n)
     ]
     return case.aspects(torch.cat(draws).double().numpy())
@@ -742,7 +742,7 @@ def test_the_same_latents_give_the_same_sampler(
     z, labels = latents[:800], digits.labels[:800]
     one, two = (estimator(strategy).fit(z, labels) for _ in range(2))
     for ours, theirs in ((one.overall, two.overall), (one.per_class, two.per_class)):
-        first, second = ours.tensors(""), theirs.tensors("")
+        first, second = ours.packed()[0], theirs.packed()[0]
         assert first.keys() == second.keys()
         assert all(torch.equal(first[name], second[name]) for name in first)
     draws = [s.sample(100, generator=source())[0] for s in (one, two)]

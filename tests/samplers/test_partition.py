@@ -296,7 +296,7 @@ def test_the_number_of_threads_does_not_change_the_fit(
         with threads(n):
             fits.append(options.fit(latents[:1500], digits.labels[:1500]))
     for part in ("overall", "per_class"):
-        one, two = (getattr(sampler, part).tensors(part) for sampler in fits)
+        one, two = (getattr(sampler, part).packed()[0] for sampler in fits)
         assert one.keys() == two.keys()
         assert [name for name in one if not torch.equal(one[name], two[name])] == []
 

@@ -20,9 +20,9 @@ from hvrt_diffuser.samplers import (
     CovarianceKernel,
     HVRTEstimator,
     Neighbourhoods,
+    PosteriorEstimator,
     ProductKernel,
     SmoothedBootstrap,
-    fit_posterior,
     load_sampler,
 )
 from hvrt_diffuser.samplers.allocation import Allocation
@@ -84,8 +84,8 @@ def covariances(kernel: CovarianceKernel) -> Tensor:
 
 
 def finite(sampler: SmoothedBootstrap) -> bool:
-    parts = {**sampler.overall.tensors("overall"), **sampler.per_class.tensors("per_class")}
-    return all(bool(torch.isfinite(tensor).all()) for tensor in parts.values())
+    tensors = (*sampler.overall.packed()[0].values(), *sampler.per_class.packed()[0].values())
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
 @pytest.fixture(scope="module")
@@ -489,7 +489,7 @@ def test_latents_of_other_dimensions_are_refused(old: tuple[Tensor, Tensor], d: 
 
 
 def test_a_sampler_without_trees_is_refused(old: tuple[Tensor, Tensor]) -> None:
-    sampler = fit_posterior(old[0], torch.ones_like(old[0]), old[1])
+    sampler = PosteriorEstimator().fit(*old, deviations=torch.ones_like(old[0]))
     refused("sampler", estimator(), sampler, *old)
     # Whatever the settings are: those that are None are no settings of it either.
     for change in ({"min_samples_leaf": None}, {"min_samples_leaf": None, "members": 1}):

@@ -172,25 +172,25 @@ def test_a_solver_with_the_exact_prediction_draws_the_exact_distribution(
     exact: Any = Exact(recipe, deviation)
     scale = fitted.scale
     sampler = replace(fitted, network=exact)
-    draws, _ = sampler.sample(20_000, generator=source())
+    draws, _ = sampler.sample(6000, generator=source())
     x = scale.enter(draws)
-    assert x.mean().item() == pytest.approx(0, abs=0.02)
+    assert x.mean().item() == pytest.approx(0, abs=0.03)
     # Few steps widen a little, more of them less.
-    assert torch.allclose(x.std(0), torch.tensor(deviation), rtol=0.08 if steps == 18 else 0.03)
-    assert abs(torch.corrcoef(x.T)[0, 1].item()) < 0.03
+    assert torch.allclose(x.std(0), torch.tensor(deviation), rtol=0.08 if steps == 18 else 0.04)
+    assert abs(torch.corrcoef(x.T)[0, 1].item()) < 0.05
 
 
 @pytest.mark.parametrize(
     "estimator",
     [
         DiffusionEstimator(
-            width=64, blocks=2, training_steps=1500, batch_size=256, precision="float32"
+            width=64, blocks=2, training_steps=1000, batch_size=256, precision="float32"
         ),
         DiffusionEstimator(
             recipe="ddpm",
             width=64,
             blocks=2,
-            training_steps=1500,
+            training_steps=1000,
             batch_size=256,
             precision="float32",
             solver_steps=100,
@@ -199,18 +199,19 @@ def test_a_solver_with_the_exact_prediction_draws_the_exact_distribution(
             architecture="masked_autoregressive", transforms=2, width=32, training_steps=500
         ),
         NormalisingFlowEstimator(transforms=2, width=32, training_steps=500),
-        LatentVAEEstimator(width=64, training_steps=1500, batch_size=256, learning_rate=5e-3),
+        LatentVAEEstimator(width=64, training_steps=1000, batch_size=256, learning_rate=5e-3),
         LatentVAEEstimator(
             prior="vamp",
             pseudoinputs=5,
             width=64,
-            training_steps=1500,
+            training_steps=1000,
             batch_size=256,
             learning_rate=5e-3,
         ),
     ],
     ids=["EDM", "DDPM", "masked autoregressive", "neural spline", "VAE", "VampPrior"],
 )
+@pytest.mark.slow
 def test_a_trained_network_learns_the_distribution_of_each_class(estimator: Any) -> None:
     latents = torch.cat([correlated(1000), -correlated(1000, seed=1)])
     labels = torch.arange(2).repeat_interleave(1000)
@@ -271,6 +272,7 @@ def test_draws_of_a_vamp_prior_come_from_all_pseudoinputs_alike(untrained: Laten
     network.pseudoinputs.copy_(torch.tensor([[[-9.0, 0], [0, 0], [9, 0]]]).expand(2, 3, 2))
     network.log_deviation.fill_(-20)
     identity = SimpleNamespace(
+        size=network.size,
         pseudoinputs=network.pseudoinputs,
         posterior=lambda x, labels: (x, torch.full_like(x, -1.0)),
         decoder=lambda u, labels: u,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
-from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.samplers import HVRTEstimator, k_means_leaves, preserve_variance, smooth
+from hvrt_diffuser.samplers import HVRTEstimator, SmoothedBootstrapEstimator
 from hvrt_diffuser.samplers.leaves import Leaves
+from hvrt_diffuser.samplers.smoothing import k_means_leaves
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -24,10 +25,8 @@ def rows(latents: Tensor, digits: LabelledImages) -> tuple[Tensor, Tensor]:
 
 def test_on_the_leaves_of_a_tree_it_is_hvrt(rows: tuple[Tensor, Tensor]) -> None:
     latents, labels = rows
-    hvrt = HVRTEstimator(min_samples_leaf=5).fit(latents, labels)
-    leaf = torch.empty(len(labels), dtype=torch.long)
-    leaf[torch.argsort(labels, stable=True)] = hvrt.overall.leaf[0]
-    ours = smooth(latents, labels, leaf)
+    hvrt = HVRTEstimator().fit(latents, labels)
+    ours = SmoothedBootstrapEstimator(leaves="tree").fit(latents, labels)
     one, other = (s.draw(500, generator=source()) for s in (hvrt, ours))
     for mine, theirs in zip(one, other, strict=True):
         assert mine is not None and theirs is not None
@@ -36,7 +35,7 @@ def test_on_the_leaves_of_a_tree_it_is_hvrt(rows: tuple[Tensor, Tensor]) -> None
 
 def test_a_row_and_its_label_stay_together(rows: tuple[Tensor, Tensor]) -> None:
     latents, labels = rows
-    sampler = smooth(latents, labels, labels, noise_scale=0)
+    sampler = SmoothedBootstrapEstimator(leaves="class", noise_scale=0).fit(latents, labels)
     drawn, found = sampler.sample(300, generator=source())
     for z, label in zip(drawn, found, strict=True):
         assert label in labels[(latents == z).all(1)]
@@ -46,8 +45,12 @@ def test_a_kernel_adds_variance_and_shrunk_rows_give_it_back(
     rows: tuple[Tensor, Tensor],
 ) -> None:
     latents, labels = rows
-    sampler = smooth(latents, labels, labels, noise_scale=1.2)
-    kept = preserve_variance(sampler)
+    sampler, kept = (
+        SmoothedBootstrapEstimator(
+            leaves="class", noise_scale=1.2, preserve_variance=preserved
+        ).fit(latents, labels)
+        for preserved in (False, True)
+    )
     real = Leaves(labels[None], 10).deviation(latents.double())
     ratios = []
     for each in (sampler, kept):
@@ -72,8 +75,17 @@ def test_k_means_makes_leaves_of_rows_that_are_close(rows: tuple[Tensor, Tensor]
     assert torch.equal(leaf, k_means_leaves(latents, 40, seed=0))
 
 
-def test_latents_that_are_not_finite_are_refused(rows: tuple[Tensor, Tensor]) -> None:
-    broken = rows[0].clone()
-    broken[3, 0] = torch.nan
-    with pytest.raises(InputError, match="NaN"):
-        smooth(broken, rows[1], rows[1])
+def test_the_controls_have_as_many_leaves_as_they_say(rows: tuple[Tensor, Tensor]) -> None:
+    found = {
+        leaves: SmoothedBootstrapEstimator(leaves=leaves).fit(*rows).overall.sizes
+        for leaves in ("one", "class", "tree", "shuffled", "k_means")
+    }
+    assert found["one"].tolist() == [1500]
+    assert torch.equal(found["class"], torch.bincount(rows[1]))
+    assert torch.equal(found["shuffled"], found["tree"])
+    assert len(found["tree"]) * 0.9 < len(found["k_means"]) <= len(found["tree"])
+
+
+def test_the_leaves_are_those_of_one_tree() -> None:
+    with pytest.raises(ValidationError, match="leave members at 1"):
+        SmoothedBootstrapEstimator(members=2, diversity="rows")

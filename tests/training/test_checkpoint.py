@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hvrt_diffuser.common.files import write_tensors
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 SETTING = {"seed": 0, "learning_rate": 1e-3, "patience": None, "shape": [1, 28, 28], "images": "a"}
-PROGRESS = {"history": [{"epoch": 1, "loss": 0.1 + 0.2}]}
+PROGRESS = {"history": [{"step": 1, "loss": 0.1 + 0.2}], "groups": []}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_what_is_written_is_read_to_the_last_bit(checkpoint: Checkpoint) -> None
     state = checkpoint.read(SETTING)
     assert state is not None
     tensors, progress = state
-    assert progress == PROGRESS
+    assert json.dumps(progress) == json.dumps(PROGRESS)  # the order of names as well
     assert torch.equal(tensors["weights"], torch.arange(100.0))
 
 
@@ -67,6 +68,10 @@ def test_a_training_of_another_setting_is_refused_by_name_and_left_alone(
     assert checkpoint.path.read_bytes() == before
 
 
+def test_a_tuple_in_a_setting_is_the_list_that_the_file_holds(checkpoint: Checkpoint) -> None:
+    assert checkpoint.read(SETTING | {"shape": (1, 28, 28)}) is not None
+
+
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_a_checkpoint_cut_short_is_refused_and_left_alone(
     checkpoint: Checkpoint, share: float
@@ -81,5 +86,5 @@ def test_a_checkpoint_cut_short_is_refused_and_left_alone(
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "file", {}, {"kind": "autoencoder", "setting": SETTING})
-    with pytest.raises(InputError, match="holds 'autoencoder' where 'training checkpoint'"):
+    with pytest.raises(InputError, match="holds 'autoencoder' where 'state of a training'"):
         Checkpoint(tmp_path / "file").read(SETTING)

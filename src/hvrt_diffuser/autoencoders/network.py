@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hvrt_diffuser.autoencoders.base import OWN_FORM, Autoencoder
 from hvrt_diffuser.autoencoders.principal import PrincipalPath
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import hash_tensors, read_tensors, write_tensors
 
-__all__ = ["Architecture", "Autoencoder"]
+__all__ = ["Architecture", "ConvolutionalAutoencoder"]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What rebuilds an autoencoder.
+    """What rebuilds a convolutional autoencoder.
 
     Attributes:
         shape: channels, height and width of an image.
@@ -47,16 +46,16 @@ class Architecture:
         if min(h, w) < 2**self.depth:
             raise InputError(
                 f"images of {h}x{w} pixels cannot be halved {self.depth} times, expected sides of "
-                f"at least {2**self.depth}: lower ae_training.depth or set dataset.resize"
+                f"at least {2**self.depth}: lower depth or resize the images"
             )
         if self.principal_path and self.latent_dim > c * h * w:
             raise InputError(
-                f"ae_training.latent_dim is {self.latent_dim}, expected at most {c * h * w}, the "
-                f"numbers of an image of {c}x{h}x{w}, beside ae_training.principal_path: lower it"
+                f"latent_dim is {self.latent_dim}, expected at most {c * h * w}, the numbers of an "
+                f"image of {c}x{h}x{w}, beside principal_path: lower it"
             )
 
 
-class Autoencoder(nn.Module):
+class ConvolutionalAutoencoder(Autoencoder):
     """Strided convolutions with batch normalisation, and one linear layer to and from the latent.
 
     Residual blocks (He et al. 2016, arXiv 1603.05027) may stand at each size, and principal
@@ -68,9 +67,12 @@ class Autoencoder(nn.Module):
     at the lower and right edge on its way in and cropped on its way out.
     """
 
+    form = OWN_FORM
+    described_by = Architecture
+    architecture: Architecture
+
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.architecture = architecture
+        super().__init__(architecture)
         c, h, w = architecture.shape
         unit = 2**architecture.depth
         self._padding = (-w % unit, -h % unit)
@@ -121,11 +123,7 @@ class Autoencoder(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Map images in [0, 1], (n, c, h, w), to latents (n, d).
-
-        Returns:
-            The latents and None, or the mean and log-variance of the posterior of a VAE.
-        """
+        """See :meth:`Autoencoder.encode`."""
         pad_w, pad_h = self._padding
         padded = F.pad(x, (0, pad_w, 0, pad_h)).contiguous(memory_format=torch.channels_last)
         mean, log_variance = self.encoder(padded), None  # (n, d) or (n, 2d)
@@ -136,38 +134,10 @@ class Autoencoder(nn.Module):
         return mean, log_variance
 
     def decode(self, z: Tensor) -> Tensor:
-        """Map latents (n, d) to logits (n, c, h, w); their sigmoid is the image in [0, 1]."""
+        """See :meth:`Autoencoder.decode`."""
         _, h, w = self.architecture.shape
         logits: Tensor = self.decoder(z)[:, :, :h, :w]
         return logits if self.principal is None else logits + self.principal.decode(z)
-
-    def fingerprint(self) -> str:
-        """A short hash of the weights: latents belong to the network that made them."""
-        return hash_tensors(self.state_dict())
-
-    def save(self, path: str | Path) -> None:
-        """Write the weights, and in the header what rebuilds the network."""
-        header = {"kind": "autoencoder", "architecture": asdict(self.architecture)}
-        write_tensors(path, self.state_dict(), header)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Autoencoder:
-        """Read what :meth:`save` wrote; the network is in evaluation mode, on the CPU.
-
-        Raises:
-            InputError: the file is missing, cut short, or holds other weights than it says.
-        """
-        tensors, header = read_tensors(path, "autoencoder")
-        architecture = header["architecture"]
-        model = cls(Architecture(**{**architecture, "shape": tuple(architecture["shape"])}))
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise InputError(
-                f"{path} holds weights of another network than the architecture in its header: "
-                "delete it and run ae_training again"
-            ) from error
-        return model.eval()
 
 
 def _residual(width: int, blocks: int) -> nn.Sequential:

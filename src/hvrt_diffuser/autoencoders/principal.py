@@ -49,8 +49,7 @@ class PrincipalPath(nn.Module):
         if len(rows) < latent_dim:
             raise InputError(
                 f"{len(rows)} training images have no {latent_dim} principal components, expected "
-                f"at least {latent_dim} images: lower ae_training.latent_dim or set "
-                "ae_training.principal_path to false"
+                f"at least {latent_dim} images: lower latent_dim or set principal_path to false"
             )
         pca = PCA(latent_dim, random_state=seed).fit((rows.float() / 255).numpy())
         self.mean.copy_(torch.from_numpy(pca.mean_))

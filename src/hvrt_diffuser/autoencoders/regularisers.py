@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
-from hvrt_diffuser.autoencoders.network import Autoencoder
+from hvrt_diffuser.autoencoders.network import ConvolutionalAutoencoder
+from hvrt_diffuser.common.options import Options
 
 __all__ = ["Regulariser", "constrain", "maximum_mean_discrepancy", "release"]
 
@@ -18,15 +19,13 @@ __all__ = ["Regulariser", "constrain", "maximum_mean_discrepancy", "release"]
 WIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class Regulariser(BaseModel):
+class Regulariser(Options):
     """Terms beside the reconstruction of an autoencoder without posteriors.
 
     The regularised autoencoders of Ghosh et al. 2020 (arXiv 1903.12436, Equations 9 to 11) pull
     the latents to the origin and keep the decoder smooth; the Wasserstein autoencoder of
     Tolstikhin et al. 2018 (arXiv 1711.01558, Algorithm 2) moves all latents together to N(0, I).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["decoder_weights", "decoder_gradient", "decoder_spectrum", "mmd"] = Field(
         description="what is kept small: the decoder's squared weights (RAE-L2), its squared "
@@ -39,7 +38,7 @@ class Regulariser(BaseModel):
     latent_weight: float = Field(0.0, ge=0, description="of half the squared norm of a latent")
 
     def penalty(
-        self, model: Autoencoder, z: Tensor, logits: Tensor, source: torch.Generator
+        self, model: ConvolutionalAutoencoder, z: Tensor, logits: Tensor, source: torch.Generator
     ) -> Tensor:
         """A scalar in nats per image, for latents (n, d) and what the decoder made of them."""
         penalty = self.latent_weight * 0.5 * z.float().square().sum(dim=1).mean()
@@ -89,14 +88,14 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * product).clamp(min=0)
 
 
-def constrain(model: Autoencoder, regulariser: Regulariser | None) -> None:
+def constrain(model: ConvolutionalAutoencoder, regulariser: Regulariser | None) -> None:
     """Give a network what its regulariser needs while it is trained."""
     if regulariser is not None and regulariser.kind == "decoder_spectrum":
         for layer in _weighted(model.decoder):
             parametrizations.spectral_norm(layer)
 
 
-def release(model: Autoencoder) -> None:
+def release(model: ConvolutionalAutoencoder) -> None:
     """Make what :func:`constrain` gave part of the weights."""
     for layer in _weighted(model.decoder):
         if parametrize.is_parametrized(layer):

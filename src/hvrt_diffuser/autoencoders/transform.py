@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.autoencoders.network import Autoencoder
+from hvrt_diffuser.autoencoders.base import Autoencoder
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.data.augmentation import Augmentation

@@ -25,26 +25,15 @@ class ImageSourceDataset(AbstractDataset[None, ImageSplits]):
           download: true
 
     Args:
-        source, name, root, download, resize: as for
-            :func:`hvrt_diffuser.data.sources.read_images`, which checks them on loading.
+        source, options: as for :func:`hvrt_diffuser.data.sources.read_images`, which checks them
+            on loading.
         metadata: anything that Kedro or its plugins keep with the entry.
     """
 
     def __init__(
-        self,
-        source: str,
-        *,
-        name: str | None = None,
-        root: str | None = None,
-        download: bool = False,
-        resize: int | None = None,
-        metadata: dict[str, Any] | None = None,
+        self, source: str, *, metadata: dict[str, Any] | None = None, **options: Any
     ) -> None:
-        self._source = source
-        self._name = name
-        self._root = root
-        self._download = download
-        self._resize = resize
+        self._source, self._options = source, options
         self.metadata = metadata
 
     def load(self) -> ImageSplits:
@@ -54,13 +43,7 @@ class ImageSourceDataset(AbstractDataset[None, ImageSplits]):
             DatasetError: caused by the InputError of what cannot be read, whose sentence ends its
                 message.
         """
-        return read_images(
-            self._source,
-            name=self._name,
-            root=self._root,
-            download=self._download,
-            resize=self._resize,
-        )
+        return read_images(self._source, **self._options)
 
     def save(self, data: None) -> None:
         """Refuse to write.
@@ -73,14 +56,15 @@ class ImageSourceDataset(AbstractDataset[None, ImageSplits]):
             "images to a dataset of another type"
         )
 
+    def _init_config(self) -> dict[str, Any]:
+        # Kedro would write the options as an argument of that name, and could not read it again.
+        config: dict[str, Any] = super()._init_config()
+        config.update(config.pop("options"))
+        return config
+
     def _describe(self) -> dict[str, Any]:
-        return {
-            "source": self._source,
-            "name": self._name,
-            "root": self._root,
-            "download": self._download,
-            "resize": self._resize,
-        }
+        return {"source": self._source, **self._options}
 
     def _exists(self) -> bool:
-        return self._root is None or Path(self._root).expanduser().exists()
+        root = self._options.get("root")
+        return root is None or Path(root).expanduser().exists()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
-from hvrt_diffuser.common.files import is_whole
+from hvrt_diffuser.common.files import is_whole, made_by, read_made_by
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["CheckpointDataset", "PathDataset", "SavedDataset"]
@@ -46,6 +46,12 @@ class SavedDataset(AbstractDataset[Saved, Any]):
         self._supersedes = self._filepath.with_name(supersedes) if supersedes else None
         self.metadata = metadata
 
+    made_by: dict[str, Any] | None = None  # the parameters, written into the file
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """The parameters that the file says it was made with."""
+        return read_made_by(self._filepath)
+
     def load(self) -> Any:
         """Read the object."""
         reader = load_obj(self._object)
@@ -53,7 +59,8 @@ class SavedDataset(AbstractDataset[Saved, Any]):
 
     def save(self, data: Saved) -> None:
         """Write the object, whole or not at all."""
-        data.save(self._filepath)
+        with made_by(self.made_by):
+            data.save(self._filepath)
         if self._supersedes:
             self._supersedes.unlink(missing_ok=True)
 

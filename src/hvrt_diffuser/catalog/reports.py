@@ -7,6 +7,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 from kedro_datasets.json import JSONDataset
@@ -15,7 +16,7 @@ from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
 
 __all__ = ["FigureDataset", "MetricsDataset", "TableDataset", "TextFileDataset"]
 
@@ -45,7 +46,24 @@ def _broken(path: PurePosixPath, error: Exception) -> InputError:
 
 
 class TableDataset(_WholeFile, ParquetDataset):
-    """A pandas table as parquet."""
+    """A pandas table as parquet, with the parameters that it was made with in its metadata."""
+
+    made_by: dict[str, Any] | None = None
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write the table, whole or not at all."""
+        data = data.copy(deep=False)
+        data.attrs = {**data.attrs, MADE_BY_KEY: self.made_by}
+        super().save(data)
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """The parameters that the file says it was made with."""
+        try:
+            metadata = pyarrow.parquet.read_schema(str(self._filepath)).pandas_metadata
+        except (OSError, pyarrow.ArrowException):
+            return None
+        found: dict[str, Any] | None = (metadata or {}).get("attributes", {}).get(MADE_BY_KEY)
+        return found
 
     def load(self) -> Any:
         """Read the table.
@@ -89,7 +107,11 @@ class MetricsDataset(_WholeFile, JSONDataset):
         optional: load None where there is no file, for nodes that can do without.
         supersedes: name of a file beside this one that led to it and is removed once it is whole.
         arguments: of ``kedro_datasets.json.JSONDataset``.
+
+    The parameters that they were made with stand in the file as ``made_by``, and are not loaded.
     """
+
+    made_by: dict[str, Any] | None = None
 
     def __init__(
         self, *, optional: bool = False, supersedes: str | None = None, **arguments: Any
@@ -104,6 +126,8 @@ class MetricsDataset(_WholeFile, JSONDataset):
         Raises:
             InputError: a number is NaN or infinite.
         """
+        if self.made_by is not None:
+            data = {**data, MADE_BY_KEY: self.made_by}
         try:
             json.dumps(data, allow_nan=False)
         except ValueError as error:
@@ -124,9 +148,20 @@ class MetricsDataset(_WholeFile, JSONDataset):
         if self._optional and not Path(str(self._filepath)).exists():
             return None
         try:
-            return JSONDataset.load.__wrapped__(self)
+            found = JSONDataset.load.__wrapped__(self)
         except (OSError, ValueError) as error:
             raise _broken(self._filepath, error) from error
+        if isinstance(found, dict):
+            found.pop(MADE_BY_KEY, None)
+        return found
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """The parameters that the file says it was made with."""
+        try:
+            found = json.loads(Path(str(self._filepath)).read_text())
+        except (OSError, ValueError):
+            return None
+        return found.get(MADE_BY_KEY) if isinstance(found, dict) else None
 
     def _exists(self) -> bool:
         try:

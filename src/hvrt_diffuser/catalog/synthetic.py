@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
 from hvrt_diffuser.data.encoding import write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
@@ -49,14 +49,28 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages]):
         metadata: for other tools.
     """
 
+    made_by: dict[str, Any] | None = None  # the parameters, written into the file
+
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
 
     def save(self, data: ImageStream) -> None:
         """Write the images, whole or not at all; in memory is one batch."""
+        made_by = None
+        if self.made_by is not None:
+            made_by = {MADE_BY_KEY: json.dumps(self.made_by, sort_keys=True)}
         with whole_file(self._filepath) as temporary:
-            write_parquet(temporary, data, data.class_names)
+            write_parquet(temporary, data, data.class_names, made_by)
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """The parameters that the file says it was made with."""
+        try:
+            metadata = pq.read_schema(self._filepath).metadata or {}
+            found: dict[str, Any] | None = json.loads(metadata[MADE_BY_KEY.encode()])
+        except (OSError, pa.ArrowException, KeyError, ValueError):
+            return None
+        return found
 
     def load(self) -> LabelledImages:
         """Read all images.

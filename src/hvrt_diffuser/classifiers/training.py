@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from threading import Lock
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,36 +15,43 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from hvrt_diffuser.classifiers.network import Classifier
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.precision import Precision, autocast
-from hvrt_diffuser.common.progress import progress
-from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
+from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
 
 BATCH_SIZE = 500  # in evaluation
-_BORROWED = Lock()  # held while torch's global generator is borrowed
 
 
-class ClassifierOptions(BaseModel):
+class ClassifierOptions(Options):
     """How a classifier is trained: the same number of steps whatever the number of images."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    width: int = Field(ge=1, description="channels at half the image's size")
-    steps: int = Field(ge=2, description="optimiser steps")
-    batch_size: int = Field(ge=2, description="images per step")
-    learning_rate: float = Field(gt=0, description="peak rate of AdamW, one cycle")
-    weight_decay: float = Field(ge=0, description="of AdamW, per step and unit of learning rate")
-    precision: Precision = Field(description="of the convolutions")
+    width: int = Field(16, ge=1, description="channels at half the image's size")
+    steps: int = Field(150, ge=2, description="optimiser steps")
+    batch_size: int = Field(128, ge=2, description="images per step")
+    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
+    weight_decay: float = Field(
+        0.01, ge=0, description="of AdamW, per step and unit of learning rate"
+    )
+    precision: Precision = Field("float32", description="of the convolutions")
 
 
 class JudgeOptions(ClassifierOptions):
     """How the classifier that judges is trained, so that it remembers little of its images."""
 
-    shift: int = Field(ge=0, description="largest random translation, pixels, each way")
-    validation_fraction: float = Field(gt=0, lt=1, description="share held out, by class")
-    evaluate_every: int = Field(ge=1, description="steps between two looks at the validation loss")
-    patience: int = Field(ge=1, description="looks without a better loss before training stops")
+    width: int = Field(32, ge=1, description="channels at half the image's size")
+    steps: int = Field(800, ge=2, description="optimiser steps")
+    weight_decay: float = Field(
+        0.05, ge=0, description="of AdamW, per step and unit of learning rate"
+    )
+    shift: int = Field(2, ge=0, description="largest random translation, pixels, each way")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out, by class")
+    evaluate_every: int = Field(
+        80, ge=1, description="steps between two looks at the validation loss"
+    )
+    patience: int = Field(5, ge=1, description="looks without a better loss before training stops")
 
 
 def train_classifier(
@@ -69,10 +78,13 @@ def train_classifier(
 
     Raises:
         InputError: fewer images than a batch.
+        FloatingPointError: the loss became infinite or NaN.
     """
-    training = _Training(images, labels, n_classes, options, seed, device)
-    training.run(options.steps)
-    return training.model.eval()
+    training, take = _begin(
+        "training the classifier", images, labels, n_classes, options, seed, device
+    )
+    take(options.steps)
+    return training.kept.eval()
 
 
 def train_judge(
@@ -105,24 +117,33 @@ def train_judge(
     except ValueError as error:
         raise InputError(
             f"{len(labels)} images of {n_classes} classes cannot be split for validation "
-            f"({error}): add images or set evaluation.judge.validation_fraction higher"
+            f"({error}): add images or raise validation_fraction"
         ) from error
-    training = _Training(
-        images[kept], labels[kept], n_classes, options, seed, device, options.shift
+    training, take = _begin(
+        "training the judge",
+        images[kept],
+        labels[kept],
+        n_classes,
+        options,
+        seed,
+        device,
+        options.shift,
     )
     held_images, held_labels = images[held_out], labels[held_out]
-    best_loss, best, waited, step = float("inf"), training.model.state_dict(), 0, 0
-    with progress("training the judge", options.steps // options.evaluate_every, "looks") as look:
-        while step < options.steps and waited < options.patience:
-            step += training.run(min(options.evaluate_every, options.steps - step))
-            loss = _loss(training.model, held_images, held_labels, device)
-            waited += 1
-            if loss < best_loss:
-                best_loss, waited = loss, 0
-                best = {k: v.clone() for k, v in training.model.state_dict().items()}
-            look(f"best validation loss {best_loss:.4f}, step {step}")
-    training.model.load_state_dict(best)
-    return training.model.cpu().eval()
+
+    def look() -> Row:
+        take(min(options.evaluate_every, options.steps - training.step))
+        _, probabilities = classify(training.network, held_images, device)
+        loss = F.nll_loss(probabilities.clamp_min(1e-12).log(), held_labels)
+        return {"step": training.step, "validation_loss": loss.item()}
+
+    return training.fit(
+        look,
+        math.ceil(options.steps / options.evaluate_every),
+        note=lambda row: f"validation loss {row['validation_loss']:.4f}, step {row['step']}",
+        watched=lambda row: float(row["validation_loss"]),
+        patience=options.patience,
+    ).cpu()
 
 
 @torch.inference_mode()
@@ -146,77 +167,62 @@ def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[T
     return torch.cat(features), torch.cat(probabilities)
 
 
-def _loss(model: Classifier, images: Tensor, labels: Tensor, device: torch.device) -> float:
-    _, probabilities = classify(model, images, device)
-    return F.nll_loss(probabilities.clamp_min(1e-12).log(), labels).item()
-
-
-class _Training:
-    """A classifier, its optimiser, and an endless shuffled stream of batches."""
-
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        n_classes: int,
-        options: ClassifierOptions,
-        seed: int,
-        device: torch.device,
-        shift: int = 0,
-    ) -> None:
-        if len(images) < options.batch_size:
-            raise InputError(
-                f"{len(images)} images were given to train a classifier on, expected at least one "
-                f"batch of {options.batch_size}: add images or lower batch_size"
-            )
-        self.options, self.device, self.shift = options, device, shift
-        self.images, self.labels = images.to(device), labels.to(device)
-        c, h, w = images.shape[1:]
-        # torch's initialisers draw from the global generator: borrow it, and give it back.
-        with _BORROWED, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "classifier", "weights"))
-            self.model = Classifier((c, h, w), n_classes, options.width).to(device)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+def _begin(
+    name: str,
+    images: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    options: ClassifierOptions,
+    seed: int,
+    device: torch.device,
+    shift: int = 0,
+) -> tuple[Training[Classifier], Callable[[int], object]]:
+    """A classifier before its first step, and what takes some more steps."""
+    if len(images) < options.batch_size:
+        raise InputError(
+            f"{len(images)} images were given to train a classifier on, expected at least one "
+            f"batch of {options.batch_size}: add images or lower batch_size"
         )
-        self.scheduler = OneCycleLR(self.optimiser, options.learning_rate, options.steps)
-        self.generator = generator(seed, "classifier", "batches")
-        self.order = torch.empty(0, dtype=torch.long)
+    c, h, w = images.shape[1:]
+    with borrowed_seed(seed, "classifier", "weights"):
+        network = Classifier((c, h, w), n_classes, options.width).to(device)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    schedule = OneCycleLR(optimiser, options.learning_rate, options.steps)
+    source = generator(seed, "classifier", "batches")
+    training = Training(name, network, optimiser, schedule, generators={"batches": source})
+    images, labels = images.to(device), labels.to(device)
 
-    def run(self, steps: int) -> int:
-        """Take ``steps`` optimiser steps, and say how many were taken."""
-        self.model.train()
-        for _ in range(steps):
-            index = self._next_batch()
-            x = self._shifted(self.images[index].float() / 255)
-            with autocast(self.device, self.options.precision):
-                logits = self.model(x)
-            loss = F.cross_entropy(logits.float(), self.labels[index])
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            self.scheduler.step()
-        return steps
+    def loss(index: Tensor) -> tuple[Tensor]:
+        index = index.to(device)
+        x = _shifted(images[index].float() / 255, shift, source)
+        with autocast(device, options.precision):
+            logits = network(x)
+        return (F.cross_entropy(logits.float(), labels[index]),)
 
-    def _next_batch(self) -> Tensor:
-        """Indices of the next batch; every image comes once before any comes again."""
-        if len(self.order) < self.options.batch_size:
-            again = torch.randperm(len(self.images), generator=self.generator)
-            self.order = torch.cat([self.order, again])
-        batch, self.order = self.order.split(
-            [self.options.batch_size, len(self.order) - self.options.batch_size]
-        )
-        return batch.to(self.device)
+    batches = _endless(len(images), options.batch_size, source)
+    return training, lambda steps: training.run(loss, islice(batches, steps))
 
-    def _shifted(self, x: Tensor) -> Tensor:
-        """Each image moved by up to ``shift`` pixels each way, its edge repeated."""
-        if not self.shift:
-            return x
-        n, _, h, w = x.shape
-        moves = torch.randint(0, 2 * self.shift + 1, (2, n, 1), generator=self.generator)
-        moves = moves.to(x.device)
-        x = F.pad(x, (self.shift,) * 4, mode="replicate").permute(0, 2, 3, 1)  # (n, h, w, c)
-        rows = (torch.arange(h, device=x.device) + moves[0])[:, :, None]  # (n, h, 1)
-        columns = (torch.arange(w, device=x.device) + moves[1])[:, None, :]  # (n, 1, w)
-        image = torch.arange(n, device=x.device)[:, None, None]
-        return x[image, rows, columns].permute(0, 3, 1, 2)
+
+def _endless(n: int, batch_size: int, source: torch.Generator) -> Iterator[Tensor]:
+    """Batches of indices; every one of ``n`` rows comes once before any comes again."""
+    order = torch.empty(0, dtype=torch.long)
+    while True:
+        if len(order) < batch_size:
+            order = torch.cat([order, torch.randperm(n, generator=source)])
+        yield order[:batch_size]
+        order = order[batch_size:]
+
+
+def _shifted(x: Tensor, shift: int, source: torch.Generator) -> Tensor:
+    """Each image (n, c, h, w) moved by up to ``shift`` pixels each way, its edge repeated."""
+    if not shift:
+        return x
+    n, _, h, w = x.shape
+    moves = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=source).to(x.device)
+    x = F.pad(x, (shift,) * 4, mode="replicate").permute(0, 2, 3, 1)  # (n, h, w, c)
+    rows = (torch.arange(h, device=x.device) + moves[0])[:, :, None]  # (n, h, 1)
+    columns = (torch.arange(w, device=x.device) + moves[1])[:, None, :]  # (n, 1, w)
+    image = torch.arange(n, device=x.device)[:, None, None]
+    return x[image, rows, columns].permute(0, 3, 1, 2)

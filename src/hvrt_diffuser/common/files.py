@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from torch import Tensor
 from hvrt_diffuser.common.errors import InputError
 
 __all__ = [
+    "MADE_BY_KEY",
     "Turn",
     "hash_tensors",
     "is_whole",
+    "made_by",
+    "read_made_by",
     "read_tensors",
     "tensors_below",
     "whole_file",
@@ -31,6 +35,18 @@ __all__ = [
 ]
 
 HEADER_KEY = "hvrt_diffuser"
+MADE_BY_KEY = "made_by"
+_made_by: ContextVar[Mapping[str, Any] | None] = ContextVar(MADE_BY_KEY, default=None)
+
+
+@contextmanager
+def made_by(parameters: Mapping[str, Any] | None) -> Iterator[None]:
+    """A block in which :func:`write_tensors` also writes what the tensors were made with."""
+    token = _made_by.set(parameters)
+    try:
+        yield
+    finally:
+        _made_by.reset(token)
 
 
 @contextmanager
@@ -100,25 +116,29 @@ def write_tensors(
 
     The bytes depend on the tensors and the header alone.
     """
+    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
+    parameters = _made_by.get()
+    if parameters is not None:
+        metadata[MADE_BY_KEY] = json.dumps(parameters, sort_keys=True, allow_nan=False)
     blob = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)},
+        metadata=metadata,
     )
     with whole_file(path) as temporary:
         temporary.write_bytes(blob)
 
 
-def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_tensors` wrote: tensors on the CPU, and the header.
 
     Args:
         path: the safetensors file.
-        kind: the header's ``kind``; another kind of file is refused.
+        kinds: the header's ``kind`` has to be one of them.
 
     Raises:
         InputError: the file is missing, cut short, not one of this project's, or of another kind.
     """
-    path = Path(path)
+    path, kind = Path(path), "' or '".join(kinds)
     if not path.is_file():
         raise InputError(
             f"{path} does not exist, where a file of kind '{kind}' was expected: "
@@ -134,11 +154,21 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             f"hvrt_diffuser, where a file of kind '{kind}' was expected: delete it and run the "
             "pipeline that writes it"
         ) from error
-    if header.get("kind") != kind:
+    if header.get("kind") not in kinds:
         raise InputError(
             f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
         )
     return tensors, header
+
+
+def read_made_by(path: str | Path) -> dict[str, Any] | None:
+    """What a safetensors file says that it was made with; None where it says nothing."""
+    try:
+        with safetensors.safe_open(Path(path), framework="pt") as file:
+            found: dict[str, Any] | None = json.loads((file.metadata() or {})[MADE_BY_KEY])
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError):
+        return None
+    return found
 
 
 class Turn:

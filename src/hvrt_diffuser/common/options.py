@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hvrt_diffuser.common.errors import InputError
 
-__all__ = ["Options", "change"]
+__all__ = ["Options", "change", "checked"]
 
 AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 
@@ -31,14 +31,26 @@ def change(where: str, options: AnyOptions, changes: Mapping[str, Any]) -> AnyOp
     Raises:
         InputError: one is unknown or refused; says which, and why.
     """
+    return checked(where, type(options), {**options.model_dump(), **changes})
+
+
+def checked(where: str, model: type[AnyOptions], values: Mapping[str, Any]) -> AnyOptions:
+    """Options from values of some of their fields; the others have their defaults.
+
+    Args:
+        where: what to call the options in an error; nothing names the fields alone.
+        model: of the options.
+        values: by field.
+
+    Raises:
+        InputError: one is unknown, missing or refused; says which, and why.
+    """
     try:
-        return type(options).model_validate({**options.model_dump(), **changes})
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, (where, *first["loc"])))
-        found = (
-            ""
-            if first["type"] == "extra_forbidden" or not first["loc"]
-            else (f" is {first['input']!r}")
-        )
-        raise InputError(f"{place}{found}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+        place = ".".join(map(str, (*filter(None, [where]), *first["loc"])))
+        silent = first["type"] in ("extra_forbidden", "missing") or not first["loc"]
+        found = "" if silent else f" is {first['input']!r}"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{place}{found}: {reason[0].lower()}{reason[1:]}") from error

@@ -13,9 +13,9 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.options import change
+from hvrt_diffuser.common.options import checked
 
-__all__ = ["Registry"]
+__all__ = ["SAMPLERS", "Registry"]
 
 T = TypeVar("T")
 PATH = re.compile(r"[A-Za-z_]\w*([.:][A-Za-z_]\w*)+")
@@ -54,11 +54,13 @@ class Registry(Generic[T]):
         """
         if self._own.setdefault(name, entry) is not entry:
             raise ValueError(f"two {self.kind}s are registered as {name}, expected one")
-        if isinstance(entry, type):
-            entry.name = name  # type: ignore[attr-defined]
+        _let_know(entry, name)
 
     def add_variant(self, name: str, entry: type[BaseModel], doc: str, **defaults: Any) -> None:
-        """Register the options of an entry with other defaults, as an entry of its own."""
+        """Register the options of an entry with other defaults, as an entry of its own.
+
+        ``doc`` says what it is, in a few words.
+        """
         fields: dict[str, Any] = {}
         for option, default in defaults.items():
             field = entry.model_fields[option]
@@ -66,11 +68,16 @@ class Registry(Generic[T]):
         variant = create_model(
             entry.__name__, __base__=entry, __module__=entry.__module__, __doc__=doc, **fields
         )
+        variant.what = doc  # type: ignore[attr-defined]
         self.add(name, variant)  # type: ignore[arg-type]
 
     def names(self) -> list[str]:
         """All names that need no path, those of installed packages last."""
         return [*self._own, *(name for name in self._installed() if name not in self._own)]
+
+    def own_names(self) -> list[str]:
+        """The names that were registered."""
+        return list(self._own)
 
     def find(self, name: str) -> T:
         """The entry of a name.
@@ -99,19 +106,27 @@ class Registry(Generic[T]):
         Args:
             name: of an entry that is a Pydantic model.
             options: of its fields; the others have their defaults.
-            where: what to call them in an error, such as ``samplers.hvrt``.
+            where: what to call them in an error, such as ``samplers.hvrt``; nothing names the
+                options alone, as arguments.
 
         Raises:
-            InputError: an unknown name, an option that is another entry's or nobody's, or a value
-                that is refused.
+            InputError: an unknown name, an option that is another entry's or nobody's, one that
+                is missing, or a value that is refused.
         """
         entry: Any = self.find(name)
+        place = f"{where}." if where else ""
         for option in options or {}:
             if option not in entry.model_fields:
-                self._refuse(name, option, list(entry.model_fields), where or name)
-        return change(where or name, entry(), options or {})
+                self._refuse(name, option, list(entry.model_fields), place)
+        for option, field in entry.model_fields.items():
+            if field.is_required() and option not in (options or {}):
+                raise InputError(
+                    f"the {self.kind} {name} was given no {place}{option}, expected "
+                    f"{field.description}: set it"
+                )
+        return checked(where, entry, options or {})
 
-    def _refuse(self, name: str, option: str, known: list[str], where: str) -> None:
+    def _refuse(self, name: str, option: str, known: list[str], place: str) -> None:
         close = get_close_matches(option, known, 1)
         others = [n for n, e in self._own.items() if option in getattr(e, "model_fields", {})]
         hint = f"expected one of {', '.join(known)}" if known else "it has none"
@@ -119,7 +134,7 @@ class Registry(Generic[T]):
             hint = f"did you mean {close[0]}?"
         elif others:
             hint += f"; {option} is an option of {', '.join(others)}"
-        raise InputError(f"the {self.kind} {name} has no option {where}.{option}: {hint}")
+        raise InputError(f"the {self.kind} {name} has no option {place}{option}: {hint}")
 
     def _installed(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
@@ -136,17 +151,31 @@ class Registry(Generic[T]):
 
     def _checked(self, name: str, entry: Any) -> T:
         missing = [need for need in self.needs if not hasattr(entry, need)]
+        missing += sorted(getattr(entry, "__abstractmethods__", ()))
         if missing:
             raise InputError(
                 f"the {self.kind} {name} lacks {', '.join(missing)}, expected "
                 f"{', '.join(self.needs)}: add what is missing"
             )
-        if isinstance(entry, type):
-            entry.name = name  # type: ignore[attr-defined]
+        _let_know(entry, name)
         found: T = entry
         return found
+
+
+def _let_know(entry: Any, name: str) -> None:
+    """Classes know their names, but those whose objects have a field that is called so."""
+    if isinstance(entry, type) and "name" not in getattr(entry, "model_fields", {}):
+        entry.name = name  # type: ignore[attr-defined]
 
 
 def _load(path: str) -> Any:
     module, _, attribute = path.rpartition(":" if ":" in path else ".")
     return getattr(importlib.import_module(module), attribute)
+
+
+SAMPLERS: Registry[Any] = Registry(
+    "sampler",
+    "hvrt_diffuser.samplers",
+    ("fit", "model_fields", "kind", "origin", "network", "uses", "drawing"),
+)
+"""Everything that draws images: of kind ``latents``, by an autoencoder, or of kind ``images``."""

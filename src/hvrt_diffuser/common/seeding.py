@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 
 import torch
 
-__all__ = ["derive_seed", "generator"]
+__all__ = ["borrowed_seed", "derive_seed", "generator"]
+
+_BORROWED = Lock()
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -18,3 +23,15 @@ def derive_seed(seed: int, *names: str | int) -> int:
 def generator(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """An explicit generator for the purpose that ``names`` states."""
     return torch.Generator(device).manual_seed(derive_seed(seed, *names))
+
+
+@contextmanager
+def borrowed_seed(seed: int, *names: str | int) -> Iterator[None]:
+    """A block in which torch's global generator is one for the purpose that ``names`` states.
+
+    torch's initialisers of weights draw from it and take no other; afterwards it stands as before.
+    One thread at a time has it.
+    """
+    with _BORROWED, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, *names))
+        yield

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import generator
 
 __all__ = ["Augmentation"]
@@ -17,10 +18,8 @@ __all__ = ["Augmentation"]
 AT_ONCE = 4096  # images whose grids are in memory at a time
 
 
-class Augmentation(BaseModel):
+class Augmentation(Options):
     """How many changed versions of each image, and how far, each way: amounts are uniform."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     copies: int = Field(0, ge=0, description="versions of each image")
     rotation: float = Field(10.0, ge=0, le=180, description="degrees")

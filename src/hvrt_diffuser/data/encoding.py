@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +24,10 @@ def encode_png(image: Tensor) -> bytes:
 
 
 def write_parquet(
-    path: Path, batches: Iterable[tuple[Tensor, Tensor]], class_names: Sequence[str]
+    path: Path,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    class_names: Sequence[str],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write ``image: struct<bytes, path>`` (PNG) and ``label: int64``, a row group per batch.
 
@@ -32,8 +35,9 @@ def write_parquet(
         path: the file.
         batches: pairs of uint8 (m, c, h, w) and int64 (m,); in memory is one of them.
         class_names: the name of class i at place i.
+        metadata: more of it, by key.
     """
-    schema = _schema(class_names)
+    schema = _schema(class_names, metadata or {})
     n = 0
     with pq.ParquetWriter(path, schema) as file:
         for images, labels in batches:
@@ -45,7 +49,7 @@ def write_parquet(
             file.write_table(pa.table({"image": rows, "label": labels.numpy()}, schema=schema))
 
 
-def _schema(class_names: Sequence[str]) -> pa.Schema:
+def _schema(class_names: Sequence[str], metadata: Mapping[str, str]) -> pa.Schema:
     features = {
         "image": {"_type": "Image"},
         "label": {"names": list(class_names), "_type": "ClassLabel"},
@@ -55,5 +59,5 @@ def _schema(class_names: Sequence[str]) -> pa.Schema:
             ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
             ("label", pa.int64()),
         ],
-        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+        metadata={"huggingface": json.dumps({"info": {"features": features}}), **metadata},
     )

@@ -1,13 +1,18 @@
-"""Whole models of images: what a latent sampler and an autoencoder are compared with."""
+"""Whole models of images, each known by a name: they need neither sampler nor autoencoder."""
 
+from hvrt_diffuser.image_models.dvp_vae import DVPVAEEstimator, DVPVAEGenerator
 from hvrt_diffuser.image_models.pixel_diffusion import PixelDiffusion, PixelDiffusionEstimator
-from hvrt_diffuser.image_models.protocol import ImageGenerator
+from hvrt_diffuser.image_models.protocol import ImageModel, ImageModelEstimator, load_image_model
 from hvrt_diffuser.image_models.vq_vae import VQVAE, VQVAEEstimator
 
 __all__ = [
     "VQVAE",
-    "ImageGenerator",
+    "DVPVAEEstimator",
+    "DVPVAEGenerator",
+    "ImageModel",
+    "ImageModelEstimator",
     "PixelDiffusion",
     "PixelDiffusionEstimator",
     "VQVAEEstimator",
+    "load_image_model",
 ]

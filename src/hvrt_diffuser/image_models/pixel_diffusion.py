@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from typing_extensions import Self
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import read_tensors, tensors_below, write_tensors
 from hvrt_diffuser.common.precision import Precision
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
-from hvrt_diffuser.image_models.protocol import check_images, hash_images, requested_labels
+from hvrt_diffuser.image_models.protocol import (
+    ImageModel,
+    ImageModelEstimator,
+    check_images,
+    hash_images,
+    requested_labels,
+)
 from hvrt_diffuser.training.checkpoint import Checkpoint
 from hvrt_diffuser.training.steps import optimise
 
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelDiffusion", "PixelDiffusionEstimator"]
 
-KIND = "pixel diffusion by velocity"
 TIMES = 1000  # Ho et al. 2020, Section 4
 AT_ONCE = 64  # images that the network denoises together
 GROUPS = 8  # of channels that are normalised together
@@ -55,11 +59,18 @@ class _Network(nn.Module):
     convolve at.
 
     Args:
-        size: ``shape`` of an image, ``channels`` of the UNet at each size, ``n_classes``.
+        shape: of an image.
+        channels: of the UNet at each size.
+        n_classes: number of classes.
     """
 
-    def __init__(self, size: dict[str, Any]) -> None:
+    def __init__(self, shape: Sequence[int], channels: Sequence[int], n_classes: int) -> None:
         super().__init__()
+        self.size: dict[str, Any] = {
+            "shape": list(shape),
+            "channels": list(channels),
+            "n_classes": n_classes,
+        }
         try:
             from diffusers import UNet2DModel
         except ImportError as error:
@@ -67,17 +78,17 @@ class _Network(nn.Module):
                 "diffusers is not installed, expected it for a diffusion of pixels: "
                 "pip install 'hvrt-diffuser[rivals]'"
             ) from error
-        c, h, w = size["shape"]
-        levels = len(size["channels"])
+        c, h, w = shape
+        levels = len(channels)
         self.unet: Any = UNet2DModel(
             sample_size=(h // PATCH, w // PATCH),
             in_channels=PATCH**2 * c,
             out_channels=PATCH**2 * c,
-            block_out_channels=tuple(size["channels"]),
+            block_out_channels=tuple(channels),
             layers_per_block=1,
             down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
             up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-            num_class_embeds=size["n_classes"],
+            num_class_embeds=n_classes,
             norm_num_groups=GROUPS,
         )
 
@@ -88,35 +99,25 @@ class _Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class PixelDiffusion:
+class PixelDiffusion(ImageModel):
     """Draws noise images, and removes the noise in steps.
 
     Attributes:
         network: predicts the velocity, sqrt(a) noise - sqrt(1 - a) image at signal a.
         counts: int64 (k,), the number of images of each class that it was fitted on.
-        size: what rebuilds the network.
         solver: ``ddpm``, ancestral sampling (Ho et al. 2020, arXiv 2006.11239, Algorithm 2), or
             ``ddim``, without noise (Song et al. 2021, arXiv 2010.02502, Equation 12).
         steps: of it; 1000 is the whole chain of DDPM.
         origin: what it was fitted by, kept in the file's header.
     """
 
-    network: Any
+    network: _Network
     counts: Tensor
-    size: dict[str, Any]
     solver: Literal["ddpm", "ddim"]
     steps: int
     origin: dict[str, Any]
 
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.counts)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.counts.device
+    form: ClassVar[str] = "pixel diffusion by velocity"
 
     def solved_by(self, solver: Literal["ddpm", "ddim"], steps: int) -> PixelDiffusion:
         """The same network with another way to draw.
@@ -135,13 +136,13 @@ class PixelDiffusion:
     def sample(
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.image_models.ImageGenerator.sample`."""
+        """See :meth:`hvrt_diffuser.image_models.ImageModel.sample`."""
         labels = requested_labels(n, labels, self.counts, generator)
         images = [self._denoised(own, generator) for own in labels.split(AT_ONCE)]
         return torch.cat(images), labels
 
     def _denoised(self, labels: Tensor, source: torch.Generator) -> Tensor:
-        shape = (len(labels), *self.size["shape"])
+        shape = (len(labels), *self.network.size["shape"])
         x = torch.randn(shape, generator=source, device=self.device)
         scheduler = _scheduler(self.solver)
         scheduler.set_timesteps(self.steps)
@@ -150,37 +151,12 @@ class PixelDiffusion:
             x = scheduler.step(velocity, t, x, generator=source).prev_sample
         return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
-        tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
-        header = {
-            "kind": KIND,
-            "size": self.size,
-            "solver": self.solver,
-            "steps": self.steps,
-            "origin": self.origin,
-        }
-        write_tensors(path, {**tensors, "counts": self.counts}, header)
 
-    @classmethod
-    def load(cls, path: str | Path) -> PixelDiffusion:
-        """Read what :meth:`save` wrote, onto the CPU.
-
-        Raises:
-            InputError: the file is missing, cut short or of another kind.
-        """
-        tensors, header = read_tensors(path, KIND)
-        network = _Network(header["size"])
-        network.load_state_dict(tensors_below(tensors, "network."))
-        network.requires_grad_(False).eval()
-        counts, size = tensors["counts"], header["size"]
-        return cls(network, counts, size, header["solver"], header["steps"], header["origin"])
-
-
-class PixelDiffusionEstimator(BaseModel):
+@SAMPLERS.register("pixel_diffusion")
+class PixelDiffusionEstimator(ImageModelEstimator):
     """How a diffusion of pixels is trained; Ho et al. 2020, with a cosine and velocities."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a diffusion of pixels, by a UNet of the package diffusers"
 
     channels: tuple[int, ...] = Field(
         (32, 64),
@@ -205,21 +181,8 @@ class PixelDiffusionEstimator(BaseModel):
             raise ValueError(f"{steps} steps do not divide {TIMES}: choose another, such as 50")
         return steps
 
-    def shortened(self, share: float) -> Self:
-        """The same with this share of its training, at least a step: to try options by."""
-        return self.model_copy(
-            update={"training_steps": max(1, round(share * self.training_steps))}
-        )
-
     def check(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Check images uint8 (n, c, h, w) and labels int64 (n,) before a fit.
-
-        Returns:
-            int64 (k,), the number of images of each class.
-
-        Raises:
-            InputError: shapes or types that do not fit, or classes that are not 0 ... k-1.
-        """
+        """See :meth:`hvrt_diffuser.image_models.ImageModelEstimator.check`."""
         counts = check_images(images, labels)
         unit = PATCH * 2 ** (len(self.channels) - 1)
         if images.shape[2] % unit or images.shape[3] % unit:
@@ -238,29 +201,11 @@ class PixelDiffusionEstimator(BaseModel):
         device: torch.device,
         checkpoint: Checkpoint | None = None,
     ) -> PixelDiffusion:
-        """Train on images uint8 (n, c, h, w) and labels int64 (n,).
-
-        Args:
-            images: in memory.
-            labels: every class from 0 to k-1.
-            seed: of weights, batches, times and noise.
-            device: where to train and to draw.
-            checkpoint: where to keep the state of a training that goes on where it was cut off.
-
-        Raises:
-            InputError: images or labels that do not fit, a missing diffusers, or a checkpoint of
-                another setting.
-            FloatingPointError: the loss became infinite or NaN.
-        """
+        """See :meth:`hvrt_diffuser.image_models.ImageModelEstimator.fit`."""
         counts = self.check(images, labels)
-        size: dict[str, Any] = {
-            "shape": list(images.shape[1:]),
-            "channels": list(self.channels),
-            "n_classes": len(counts),
-        }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "pixel diffusion", "weights"))
-            network = _Network(size).to(device)
+            network = _Network(images.shape[1:], self.channels, len(counts)).to(device)
         scheduler = _scheduler("ddpm")
         images, labels = images.to(device), labels.to(device)
 
@@ -290,5 +235,6 @@ class PixelDiffusionEstimator(BaseModel):
                 "images": hash_images(images, labels),
             },
         )
-        origin = {"generator": KIND, **self.model_dump(mode="json"), "seed": seed}
-        return PixelDiffusion(network, counts.to(device), size, self.solver, self.steps, origin)
+        return PixelDiffusion(
+            network, counts.to(device), self.solver, self.steps, self.origin(seed)
+        )

@@ -1,5 +1,6 @@
 """The judge: whether synthetic images look real, train classifiers, and are copies."""
 
+from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence, LatentEvidence, gather
 from hvrt_diffuser.judge.extractors import (
     Extractor,
@@ -10,13 +11,16 @@ from hvrt_diffuser.judge.extractors import (
     pixels,
 )
 from hvrt_diffuser.judge.findings import BOUNDS, Finding, Verdict, reach_verdict
-from hvrt_diffuser.judge.measures import measure
+from hvrt_diffuser.judge.measures import MEASURED, MOST_COMPARED, measure
 from hvrt_diffuser.judge.tstr import Predictions, Task, mcnemar, tabulate, train_and_test
 
 __all__ = [
     "BOUNDS",
+    "MEASURED",
+    "MOST_COMPARED",
     "SYNTHETIC",
     "TEST",
+    "Bench",
     "Evidence",
     "Extractor",
     "ExtractorName",

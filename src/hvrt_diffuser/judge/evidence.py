@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
-from hvrt_diffuser.classifiers import Classifier, classify
+from hvrt_diffuser.classifiers import classify
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.diffuser import check_fit
+from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.judge.extractors import Extractor
 from hvrt_diffuser.samplers import LatentSampler, StandardNormal
 
@@ -37,7 +37,7 @@ class LatentEvidence:
             starts from none.
         training: float32 (m, d), in the sampler's order.
         test: float32 (k, d).
-        floor: float32 (n, d), of the training images of ``train_floor``.
+        floor: float32 (n, d), of the training images of ``real_floor``.
     """
 
     draws: Array
@@ -52,7 +52,7 @@ class Evidence:
     """Sets of images by name, as the extractors see them; all are compared with ``test``.
 
     Names: ``synthetic``, what is judged; ``vae_beta_1`` and alike, a VAE's prior decoded; and the
-    floors, which no sampler can be expected to fall below: ``train_floor``, real training images;
+    floors, which no sampler can be expected to fall below: ``real_floor``, real training images;
     ``reconstruction_floor``, test images through the autoencoder; ``copy_floor``, training images
     through the autoencoder, which is what a pure copier makes.
 
@@ -63,7 +63,7 @@ class Evidence:
         probabilities: float32 (n, k) of each set, by the judge.
         training: uint8 (m, c, h, w), all training images.
         decoded_training: uint8 (m, c, h, w), all training images through the autoencoder.
-        latents: see :class:`LatentEvidence`.
+        latents: see :class:`LatentEvidence`; None of a whole model, which has none.
         class_names: of all classes.
         expected: int64, the classes that the synthetic images should hold.
         seed: of what the measures draw.
@@ -75,7 +75,7 @@ class Evidence:
     probabilities: dict[str, Array]
     training: Tensor
     decoded_training: Tensor
-    latents: LatentEvidence
+    latents: LatentEvidence | None
     class_names: tuple[str, ...]
     expected: Tensor
     seed: int
@@ -83,17 +83,13 @@ class Evidence:
 
 def gather(
     synthetic: LabelledImages,
-    train: tuple[LabelledImages, Tensor],
-    test: tuple[LabelledImages, Tensor],
-    sampler: LatentSampler,
-    autoencoder: Autoencoder,
+    bench: Bench,
+    sampler: LatentSampler | None,
     vae: tuple[str, Autoencoder],
-    judge: Classifier,
     extractors: Mapping[str, Extractor],
     *,
     class_id: int | None,
     seed: int,
-    device: torch.device,
 ) -> Evidence:
     """Show every set to the judge and to the extractors.
 
@@ -102,55 +98,57 @@ def gather(
 
     Args:
         synthetic: what is judged.
-        train: training images and their latents (m, d).
-        test: test images and their latents (k, d).
-        sampler: gave the latents of the synthetic images.
-        autoencoder: decodes them.
+        bench: of the real images, with an autoencoder, which gives the floors of what is decoded.
+        sampler: drew the latents of the synthetic images; None of what has none.
         vae: name and network of a VAE to compare with.
-        judge: the classifier.
         extractors: by name.
         class_id: of the only class that was asked for; None expects all classes.
         seed: of the subsets and of the draws from samplers.
-        device: where to compute.
 
     Raises:
-        InputError: the sampler was fitted on latents of another autoencoder, or the synthetic
-            images do not compare with the real ones.
+        InputError: the synthetic images do not compare with the real ones.
     """
-    check_fit(autoencoder, sampler)
-    n = len(synthetic)
-    k = len(test[0].class_names)
+    train, test, device, n = bench.train, bench.test, bench.device, len(synthetic)
+    k = len(test.class_names)
     expected = torch.arange(k) if class_id is None else torch.tensor([class_id])
-    _check_comparable(synthetic, test[0], expected)
-    train_rows = torch.isin(train[0].labels, expected).nonzero()[:, 0]
-    test_rows = torch.isin(test[0].labels, expected).nonzero()[:, 0]
+    _check_comparable(synthetic, test, expected)
+    train_rows = torch.isin(train.labels, expected).nonzero()[:, 0]
+    test_rows = torch.isin(test.labels, expected).nonzero()[:, 0]
     chosen = torch.randperm(len(train_rows), generator=generator(seed, "evaluation", "train"))[:n]
     floor_rows = train_rows[chosen]
 
-    drawn = sampler.draw(
-        n,
-        None if class_id is None else torch.full((n,), class_id),
-        generator=generator(seed, "evaluation", "latents"),
-    )
     vae_name, vae_model = vae
-    prior = StandardNormal(vae_model.architecture.latent_dim, sampler.counts)
+    prior = StandardNormal(vae_model.architecture.latent_dim, torch.bincount(train.labels))
     prior_draws, _ = prior.sample(n, generator=generator(seed, "evaluation", "prior"))
-    decoded_training = decode_latents(autoencoder, train[1], device)
     images = {
-        TEST: test[0].images[test_rows],
+        TEST: test.images[test_rows],
         SYNTHETIC: synthetic.images,
         vae_name: decode_latents(vae_model, prior_draws, device),
-        "train_floor": train[0].images[floor_rows],
-        "reconstruction_floor": decode_latents(autoencoder, test[1][test_rows], device),
-        "copy_floor": decoded_training[floor_rows],
+        "real_floor": train.images[floor_rows],
+        "reconstruction_floor": bench.reconstructed[test_rows],
+        "copy_floor": bench.seen[floor_rows],
     }
-    of_test, of_train = test[0].labels[test_rows], train[0].labels[floor_rows]
+    of_test, of_train = test.labels[test_rows], train.labels[floor_rows]
+    latents = None
+    if sampler is not None:
+        drawn = sampler.draw(
+            n,
+            None if class_id is None else torch.full((n,), class_id),
+            generator=generator(seed, "evaluation", "latents"),
+        )
+        latents = LatentEvidence(
+            drawn.latents.numpy(),
+            None if drawn.rows is None else drawn.rows.numpy(),
+            bench.seen_latents,
+            bench.held_out[test_rows].numpy(),
+            bench.latents[floor_rows].numpy(),
+        )
     return Evidence(
         images=images,
         labels={
             TEST: of_test,
             SYNTHETIC: synthetic.labels,
-            "train_floor": of_train,
+            "real_floor": of_train,
             "reconstruction_floor": of_test,
             "copy_floor": of_train,
         },
@@ -159,18 +157,13 @@ def gather(
             for name, extract in extractors.items()
         },
         probabilities={
-            name: classify(judge, values, device)[1].numpy() for name, values in images.items()
+            name: classify(bench.judge, values, device)[1].numpy()
+            for name, values in images.items()
         },
-        training=train[0].images,
-        decoded_training=decoded_training,
-        latents=LatentEvidence(
-            drawn.latents.numpy(),
-            None if drawn.rows is None else drawn.rows.numpy(),
-            train[1][torch.argsort(train[0].labels, stable=True)].numpy(),
-            test[1][test_rows].numpy(),
-            train[1][floor_rows].numpy(),
-        ),
-        class_names=test[0].class_names,
+        training=train.images,
+        decoded_training=bench.seen,
+        latents=latents,
+        class_names=test.class_names,
         expected=expected,
         seed=seed,
     )
@@ -198,8 +191,8 @@ def _check_comparable(synthetic: LabelledImages, test: LabelledImages, expected:
         found = synthetic.class_names[int(synthetic.labels[others][0])]
         raise InputError(
             f"{int(others.sum())} of the synthetic images are of other classes than were asked "
-            f"for, such as {found}: run generation again, or judge with the generation.class_id "
-            "that they were made with"
+            f"for, such as {found}: run generation again, or judge with the class_id that "
+            "they were made with"
         )
     if (synthetic.images == synthetic.images[0]).all():
         raise InputError(

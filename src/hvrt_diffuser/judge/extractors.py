@@ -68,17 +68,17 @@ def inception_features(
     except ImportError as error:
         raise InputError(
             "torch-fidelity is not installed, which the extractor inception needs: "
-            "pip install torch-fidelity, or leave inception out of evaluation.extractors"
+            "pip install torch-fidelity, or leave inception out"
         ) from error
     if weights is None and not download:
         raise InputError(
-            "the extractor inception was given no weights: set evaluation.inception_weights to "
-            "their file, or evaluation.inception_download=true to fetch them"
+            "the extractor inception was given no weights: give their file as weights, or "
+            "download=True to fetch them"
         )
     if weights is not None and not weights.is_file():
         raise InputError(
             f"{weights} does not exist, where the weights of Inception-v3 were expected: correct "
-            "evaluation.inception_weights"
+            "weights"
         )
     try:
         if weights is not None:
@@ -91,7 +91,7 @@ def inception_features(
         raise InputError(
             f"the weights of Inception-v3 ({weights or 'fetched'}) could not be read "
             f"({type(error).__name__}), expected those of torch-fidelity or torchmetrics: "
-            "correct evaluation.inception_weights"
+            "correct weights"
         ) from error
     model = model.to(device).eval()
 

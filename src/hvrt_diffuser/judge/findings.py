@@ -135,12 +135,12 @@ def _likeness(evaluation: Mapping[str, Any]) -> Iterable[Finding]:
             float(len(missing)),
         )
     fd = evaluation["fd_classifier"]
-    ratio = fd[SYNTHETIC] / max(fd["train_floor"], 1e-12)
+    ratio = fd[SYNTHETIC] / max(fd["real_floor"], 1e-12)
     yield Finding(
         "fd_over_floor",
         _low_is_good("fd_over_floor", ratio),
         f"Their Fréchet distance to test images is {fd[SYNTHETIC]:.2f}, {ratio:.1f} times the "
-        f"{fd['train_floor']:.2f} of real training images; a pure copier scores "
+        f"{fd['real_floor']:.2f} of real training images; a pure copier scores "
         f"{fd['copy_floor']:.2f}.",
         ratio,
     )
@@ -150,7 +150,7 @@ def _likeness(evaluation: Mapping[str, Any]) -> Iterable[Finding]:
         ("coverage", "of the surroundings of real images hold one of them"),
         ("recall", "of real images lie where they lie"),
     ):
-        value, floor = sets[SYNTHETIC][name], sets["train_floor"][name]
+        value, floor = sets[SYNTHETIC][name], sets["real_floor"][name]
         share = value / max(floor, 1e-12)
         yield Finding(
             f"{name}_of_floor",
@@ -201,10 +201,8 @@ def _compared(tstr: Mapping[str, Any] | None) -> Iterable[tuple[Any, Any]]:
 
 def _dcr(evaluation: Mapping[str, Any]) -> Finding:
     # Copies stand out in one of two spaces: decoded as they are, or decoded alike.
-    space = min(
-        ("image", "raw"), key=lambda name: float(evaluation[f"dcr_ratio_{name}"][SYNTHETIC])
-    )
-    ratio = evaluation[f"dcr_ratio_{space}"][SYNTHETIC]
+    space = min(("image", "raw"), key=lambda name: float(evaluation[f"dcr_{name}"][SYNTHETIC]))
+    ratio = evaluation[f"dcr_{space}"][SYNTHETIC]
     authentic = evaluation[f"authentic_{space}"]
     return Finding(
         "dcr_ratio",

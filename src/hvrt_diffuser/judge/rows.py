@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import (
     Autoencoder,
+    AutoencoderEstimator,
     TrainingOptions,
     decode_latents,
     encode_augmented,
     encode_images,
-    train_autoencoder,
 )
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
-from hvrt_diffuser.samplers import LatentSampler, SamplerEstimator, fit_augmented
 
 __all__ = [
     "Row",
     "all_images",
     "both",
     "copied",
-    "decoded",
+    "drawn",
     "enough",
     "equal_n",
     "even_labels",
@@ -90,13 +90,13 @@ def equal_n(train: LabelledImages, n: int) -> Row:
     return row
 
 
-def decoded(autoencoder: Autoencoder, sampler: LatentSampler, n: int, device: torch.device) -> Row:
-    """Images decoded from a sampler's latents, even by class."""
-    diffuser = HVRTDiffuser(autoencoder, sampler, device)
-    labels = even_labels(n, sampler.n_classes)
+def drawn(generator: HVRTDiffuser, n: int, device: torch.device) -> Row:
+    """Synthetic images, even by class."""
+    generator = HVRTDiffuser(generator.autoencoder, generator.sampler, device)
+    labels = even_labels(n, generator.n_classes)
 
     def row(seed: int) -> tuple[Tensor, Tensor]:
-        batches = list(diffuser.stream(n, labels, seed=seed))
+        batches = list(generator.stream(n, labels, seed=seed))
         return torch.cat([images for images, _ in batches]), labels
 
     return row
@@ -134,39 +134,48 @@ def fit_on_few(
     images: Tensor,
     labels: Tensor,
     n_all: int,
-    training: TrainingOptions,
-    estimator: SamplerEstimator,
+    training: AutoencoderEstimator,
+    estimator: Any,
     augmentation: Augmentation,
     *,
     seed: int,
     device: torch.device,
-) -> tuple[Autoencoder, LatentSampler]:
-    """An autoencoder and a sampler that have seen these images alone.
+) -> HVRTDiffuser:
+    """A generator that has seen these images alone.
 
-    The autoencoder takes as many optimiser steps as on ``n_all`` images, to half an epoch: more
-    epochs. A batch is at most half of the images that it is trained on.
+    A convolutional autoencoder takes as many optimiser steps as on ``n_all`` images, to half an
+    epoch: more epochs. A batch is at most half of the images that it is trained on.
 
     Args:
         images: uint8 (n, c, h, w).
         labels: int64 (n,).
         n_all: how many images ``training.epochs`` is meant for.
         training: of the autoencoder.
-        estimator: of the sampler.
-        augmentation: of the images that it may start from.
-        seed: of both.
+        estimator: of the sampler, or of the whole model.
+        augmentation: of the images that a sampler may start from.
+        seed: of all of them.
         device: where to train.
 
     Raises:
         InputError: too few images to train or to fit on.
     """
-    held_out = training.validation_fraction
-    n_train, n_all = (n - round(n * held_out) for n in (len(images), n_all))
-    batch_size = max(2, min(training.batch_size, n_train // 2))
-    steps = training.epochs * (n_all // training.batch_size)
-    epochs = max(1, round(steps / max(1, n_train // batch_size)))
-    training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
-    autoencoder, _ = train_autoencoder(images, training, seed=seed, device=device)
-    latents, _ = encode_images(autoencoder, images, device)
-    augmented = encode_augmented(autoencoder, images, augmentation, seed=seed, device=device)
-    sampler = fit_augmented(estimator, latents.to(device), labels, augmented, seed=seed)
-    return autoencoder, sampler
+    if estimator.kind == "images":
+        return HVRTDiffuser(None, estimator.fit(images, labels, seed=seed, device=device))
+    if isinstance(training, TrainingOptions):
+        held_out = training.validation_fraction
+        n_train, n_all = (n - round(n * held_out) for n in (len(images), n_all))
+        batch_size = max(2, min(training.batch_size, n_train // 2))
+        steps = training.epochs * (n_all // training.batch_size)
+        epochs = max(1, round(steps / max(1, n_train // batch_size)))
+        training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
+    autoencoder, _ = training.fit(images, seed=seed, device=device)
+    latents, deviations = encode_images(autoencoder, images, device)
+    inputs: dict[str, Any] = {}
+    if "augmented" in estimator.uses:
+        inputs["augmented"] = encode_augmented(
+            autoencoder, images, augmentation, seed=seed, device=device
+        )
+    if "deviations" in estimator.uses:
+        inputs["deviations"] = deviations
+    sampler = estimator.fit(latents.to(device), labels, seed=seed, **inputs)
+    return HVRTDiffuser(autoencoder, sampler)

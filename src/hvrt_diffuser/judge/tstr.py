@@ -239,9 +239,7 @@ def tabulate(
             {
                 "row": name,
                 "n": n,
-                "seeds": len(found),
-                "mean": statistics.fmean(accuracies),
-                "std": statistics.stdev(accuracies),
+                **_over_seeds(accuracies),
                 "mcnemar_p": p,
                 "against": list(real) if real else None,
                 "accuracies": accuracies,
@@ -262,16 +260,16 @@ def tabulate(
         "origin": dict(predictions.origin),
         "n_test": len(labels),
         "rows": rows,
-        "trts": [
-            {
-                "n": n,
-                "seeds": len(values),
-                "mean": statistics.fmean(values),
-                "std": statistics.stdev(values),
-            }
-            for n, values in trts.items()
-        ],
+        "trts": [{"n": n, **_over_seeds(shares)} for n, shares in trts.items()],
         "confusion": confusions,
+    }
+
+
+def _over_seeds(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "seeds": len(values),
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values),
     }
 
 

@@ -1,10 +1,11 @@
-"""Measures of likeness: pure functions of arrays, in float64."""
+"""Measures of likeness: pure functions of arrays, in float64; some by name."""
 
 from hvrt_diffuser.metrics.frechet import frechet_distance, frechet_distance_at_infinity
 from hvrt_diffuser.metrics.inception import inception_score
 from hvrt_diffuser.metrics.kernels import KernelDistance, kernel_distance, mmd
 from hvrt_diffuser.metrics.manifold import Manifold, manifold
 from hvrt_diffuser.metrics.marginals import kolmogorov_smirnov, wasserstein
+from hvrt_diffuser.metrics.named import METRICS, Metric, named_metrics
 from hvrt_diffuser.metrics.neighbours import (
     Novelty,
     attribution,
@@ -23,8 +24,10 @@ from hvrt_diffuser.metrics.two_sample import (
 from hvrt_diffuser.metrics.variety import vendi_score
 
 __all__ = [
+    "METRICS",
     "KernelDistance",
     "Manifold",
+    "Metric",
     "Novelty",
     "TwoSampleTest",
     "attribution",
@@ -39,6 +42,7 @@ __all__ = [
     "kolmogorov_smirnov",
     "manifold",
     "mmd",
+    "named_metrics",
     "nearest",
     "nearest_neighbour_test",
     "novelty",

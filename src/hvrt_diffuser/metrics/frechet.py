@@ -31,8 +31,7 @@ def frechet_distance(a: Array, b: Array) -> float:
     if min(len(a), len(b)) <= a.shape[1]:
         raise InputError(
             f"{min(len(a), len(b))} images were given for a Fréchet distance in {a.shape[1]} "
-            f"features, expected at least {a.shape[1] + 1}: generate more images (generation.n) "
-            "or hold out more of the real ones (dataset.test_fraction)"
+            f"features, expected at least {a.shape[1] + 1}: give more images"
         )
     cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))  # (d, d)
     values, vectors = np.linalg.eigh(cov_a)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
+from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
+from hvrt_diffuser.common.seeding import generator as seeded
 from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import pixels
 from hvrt_diffuser.metrics import closest, kolmogorov_smirnov
 from hvrt_diffuser.report.page import Picture
@@ -20,6 +25,7 @@ from hvrt_diffuser.report.plots import (
     plot_marginals,
     set_name,
 )
+from hvrt_diffuser.samplers import LatentSampler
 
 __all__ = ["draw_pictures"]
 
@@ -30,35 +36,36 @@ NEIGHBOURS = 5
 
 def draw_pictures(
     synthetic: LabelledImages,
-    train: tuple[LabelledImages, Tensor],
-    test: tuple[LabelledImages, Tensor],
-    draws: Tensor,
-    autoencoder: Autoencoder,
+    train: LabelledImages,
+    test: LabelledImages,
+    generator: HVRTDiffuser,
     evaluation: Mapping[str, Any],
-    charts: Mapping[str, Picture],
     *,
+    seed: int,
     device: torch.device,
 ) -> dict[str, list[Picture]]:
     """By section of the page, its pictures.
 
     Args:
         synthetic: the images that were judged.
-        train: training images and their latents (m, d).
-        test: test images and their latents (k, d).
-        draws: float32 (n, d), latents from the sampler.
-        autoencoder: decodes them.
+        train: training images.
+        test: test images.
+        generator: made them; its autoencoder shows what can be decoded.
         evaluation: the metrics.
-        charts: pictures by section that other stages bring.
-        device: where to decode.
+        seed: of the latents that are compared.
+        device: where to encode and to decode.
     """
-    in_both = torch.isin(synthetic.labels.unique(), test[0].labels)
+    autoencoder = generator.autoencoder
+    assert autoencoder is not None, "a run always has one"
+    held_out, _ = encode_images(autoencoder, test.images, device)
+    in_both = torch.isin(synthetic.labels.unique(), test.labels)
     present = synthetic.labels.unique()[in_both][:MOST_CLASSES].tolist()
     names = [synthetic.class_names[c] for c in present]
-    rows = _by_class(test[0].labels, present)
+    rows = _by_class(test.labels, present)
     shown = {
-        "real": (test[0].images, rows, "Real test images."),
+        "real": (test.images, rows, "Real test images."),
         "reconstruction": (
-            decode_latents(autoencoder, test[1][rows.flatten()], device),
+            decode_latents(autoencoder, held_out[rows.flatten()], device),
             torch.arange(rows.numel()).reshape(rows.shape),
             "The same, encoded and decoded: what the decoder can show at best.",
         ),
@@ -68,9 +75,7 @@ def draw_pictures(
             "Synthetic images.",
         ),
     }
-    latents = draws.numpy(), test[1].numpy()
-    statistics = kolmogorov_smirnov(*latents)
-    fd, ratio = evaluation["fd_classifier"], evaluation["dcr_ratio_image"]["synthetic"]
+    fd, ratio = evaluation["fd_classifier"], evaluation["dcr_image"]["synthetic"]
     return {
         "images": [
             Picture(
@@ -89,7 +94,7 @@ def draw_pictures(
                 "copies.",
                 f"Pure copies stand at 0 and Fréchet distance {fd['copy_floor']:.2f}, synthetic "
                 f"images at {ratio:.2f} and {fd['synthetic']:.2f}, "
-                f"fresh real images at 1 and {fd['train_floor']:.2f}.",
+                f"fresh real images at 1 and {fd['real_floor']:.2f}.",
             )
         ],
         "fidelity": [
@@ -99,17 +104,28 @@ def draw_pictures(
                 "; ".join(f"{set_name(name)}: {value:.2f}" for name, value in fd.items()) + ".",
             )
         ],
-        "marginals": [
-            Picture(
-                plot_marginals(*latents, statistics),
-                "The six latent dimensions in which synthetic and test latents differ most.",
-                "Two histograms in each of six dimensions; the largest Kolmogorov-Smirnov "
-                f"statistic is {statistics.max():.3f}, the mean over all {len(statistics)} "
-                f"dimensions {statistics.mean():.3f}.",
-            )
-        ],
-        **{name: [picture] for name, picture in charts.items()},
+        "marginals": [_marginals(generator, held_out.numpy(), len(synthetic), seed)],
     }
+
+
+def _marginals(
+    generator: HVRTDiffuser, held_out: NDArray[np.float32], n: int, seed: int
+) -> Picture:
+    """Latents from the sampler beside those of test images; a whole model has none."""
+    if not isinstance(generator.sampler, LatentSampler):
+        figure = Figure(figsize=(6, 1))
+        figure.text(0.5, 0.5, "this model draws no latents", ha="center", va="center")
+        return Picture(figure, "This model draws no latents.", "No histograms.")
+    draws, _ = generator.sampler.sample(n, generator=seeded(seed, "report", "latents"))
+    latents = draws.numpy(), held_out
+    statistics = kolmogorov_smirnov(*latents)
+    return Picture(
+        plot_marginals(*latents, statistics),
+        "The six latent dimensions in which synthetic and test latents differ most.",
+        "Two histograms in each of six dimensions; the largest Kolmogorov-Smirnov "
+        f"statistic is {statistics.max():.3f}, the mean over all {len(statistics)} "
+        f"dimensions {statistics.mean():.3f}.",
+    )
 
 
 def _by_class(labels: Tensor, classes: list[int]) -> Tensor:
@@ -123,17 +139,18 @@ def _by_class(labels: Tensor, classes: list[int]) -> Tensor:
 
 def _nearest(
     synthetic: LabelledImages,
-    train: tuple[LabelledImages, Tensor],
+    train: LabelledImages,
     autoencoder: Autoencoder,
     classes: list[int],
     device: torch.device,
 ) -> Picture:
     """A synthetic image of each class beside the training images nearest to it."""
     first = _by_class(synthetic.labels, classes)[:, 0]
-    decoded = pixels(decode_latents(autoencoder, train[1], device))
+    latents, _ = encode_images(autoencoder, train.images, device)
+    decoded = pixels(decode_latents(autoencoder, latents, device))
     k = min(NEIGHBOURS, len(decoded))
     rows, distances = closest(pixels(synthetic.images[first]), decoded, k)
-    both = torch.cat([synthetic.images[first][:, None], train[0].images[torch.from_numpy(rows)]], 1)
+    both = torch.cat([synthetic.images[first][:, None], train.images[torch.from_numpy(rows)]], 1)
     names = [synthetic.class_names[c] for c in classes]
     columns = ["synthetic", *(f"nearest {i + 1}" for i in range(k))]
     words = "; ".join(

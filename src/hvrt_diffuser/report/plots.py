@@ -16,7 +16,7 @@ __all__ = ["SET_NAMES", "plot_fd", "plot_frontier", "plot_image_rows", "plot_mar
 
 SET_NAMES = {
     "synthetic": "synthetic images",
-    "train_floor": "real training images",
+    "real_floor": "real training images",
     "reconstruction_floor": "test images, decoded",
     "copy_floor": "training images, decoded (pure copies)",
 }
@@ -94,8 +94,8 @@ def plot_frontier(evaluation: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     points = {
         "pure copies": (0.0, fd["copy_floor"], "C0"),
-        "fresh real images": (1.0, fd["train_floor"], "C0"),
-        "synthetic images": (evaluation["dcr_ratio_image"]["synthetic"], fd["synthetic"], "C1"),
+        "fresh real images": (1.0, fd["real_floor"], "C0"),
+        "synthetic images": (evaluation["dcr_image"]["synthetic"], fd["synthetic"], "C1"),
     }
     for name, (ratio, distance, colour) in points.items():
         axes.plot(ratio, distance, "o", color=colour)

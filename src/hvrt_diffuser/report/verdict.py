@@ -10,7 +10,7 @@ from hvrt_diffuser.report import set_name
 
 __all__ = ["describe_run"]
 
-FLOORS = ("train_floor", "reconstruction_floor", "copy_floor")
+FLOORS = ("real_floor", "reconstruction_floor", "copy_floor")
 
 
 def describe_run(

@@ -1,10 +1,14 @@
-"""Samplers of latents. They know arrays alone: no images, no files but their own."""
+"""Samplers of latents, each known by a name. They know arrays alone: no images, no autoencoder."""
 
-from hvrt_diffuser.samplers.baselines import StandardNormal, fit_posterior
+from hvrt_diffuser.samplers.baselines import (
+    PosteriorEstimator,
+    StandardNormal,
+    StandardNormalEstimator,
+)
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.diffusion import DiffusionEstimator, LatentDiffusion
 from hvrt_diffuser.samplers.flow import LatentFlow
-from hvrt_diffuser.samplers.flow_training import FlowEstimator, FlowMapEstimator, fit_augmented
+from hvrt_diffuser.samplers.flow_training import FlowEstimator, FlowMapEstimator
 from hvrt_diffuser.samplers.hvrt import HVRTEstimator
 from hvrt_diffuser.samplers.interpolation import InterpolationEstimator, LatentInterpolation
 from hvrt_diffuser.samplers.kernel_density import KernelDensityEstimator
@@ -15,14 +19,13 @@ from hvrt_diffuser.samplers.normalising_flow import (
     LatentNormalisingFlow,
     NormalisingFlowEstimator,
 )
-from hvrt_diffuser.samplers.partition import PartitionOptions
 from hvrt_diffuser.samplers.protocol import (
     Draws,
     LatentSampler,
     SamplerEstimator,
+    load_sampler,
 )
-from hvrt_diffuser.samplers.smoothing import k_means_leaves, preserve_variance, smooth
-from hvrt_diffuser.samplers.storage import load_sampler
+from hvrt_diffuser.samplers.smoothing import SmoothedBootstrapEstimator
 
 __all__ = [
     "CopulaKernel",
@@ -45,15 +48,12 @@ __all__ = [
     "MixtureEstimator",
     "Neighbourhoods",
     "NormalisingFlowEstimator",
-    "PartitionOptions",
+    "PosteriorEstimator",
     "ProductKernel",
     "SamplerEstimator",
     "SmoothedBootstrap",
+    "SmoothedBootstrapEstimator",
     "StandardNormal",
-    "fit_augmented",
-    "fit_posterior",
-    "k_means_leaves",
+    "StandardNormalEstimator",
     "load_sampler",
-    "preserve_variance",
-    "smooth",
 ]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
-from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
+from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
 from hvrt_diffuser.samplers.protocol import (
     Draws,
+    LatentSampler,
+    SamplerEstimator,
     check_latents,
 )
 from hvrt_diffuser.samplers.randomness import (
@@ -26,11 +26,11 @@ from hvrt_diffuser.samplers.randomness import (
     symmetric_uniform,
 )
 
-__all__ = ["StandardNormal", "fit_posterior"]
+__all__ = ["PosteriorEstimator", "StandardNormal", "StandardNormalEstimator"]
 
 
 @dataclass(frozen=True)
-class StandardNormal:
+class StandardNormal(LatentSampler):
     """N(0, I), with labels that are independent of the latents.
 
     Attributes:
@@ -41,32 +41,9 @@ class StandardNormal:
 
     latent_dim: int
     counts: Tensor
-    origin: dict[str, Any] = field(default_factory=lambda: {"sampler": "standard normal"})
+    origin: dict[str, Any] = field(default_factory=lambda: {"sampler": "standard_normal"})
 
     form: ClassVar[str] = "standard normal"
-
-    @classmethod
-    def fit(cls, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> StandardNormal:
-        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.fit`; only their number matters."""
-        labels = check_latents(latents, labels)
-        return cls(latents.shape[1], torch.bincount(labels))
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.counts)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.counts.device
-
-    def sample(
-        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
-        latents, labels, _ = self.draw(n, labels, generator=generator)
-        return latents, labels
 
     def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`; no draw starts from a latent."""
@@ -80,64 +57,70 @@ class StandardNormal:
         latents = normal(symmetric_uniform(words[:, 1:], self.latent_dim))
         return Draws(latents, labels.to(self.device), None)
 
-    def to(self, device: torch.device | str) -> StandardNormal:
-        """The same sampler on another device."""
-        return StandardNormal(self.latent_dim, self.counts.to(device), self.origin)
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
-        write_tensors(path, *self.packed())
+@SAMPLERS.register("standard_normal")
+class StandardNormalEstimator(SamplerEstimator):
+    """The prior of a VAE."""
 
-    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and a header."""
-        header = {
-            "kind": KIND,
-            "form": self.form,
-            "latent_dim": self.latent_dim,
-            "origin": self.origin,
-        }
-        return {"counts": self.counts}, header
+    what: ClassVar[str] = "N(0, I), which a plain autoencoder was not trained for"
 
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> StandardNormal:
-        """The opposite of :meth:`packed`."""
-        return cls(header["latent_dim"], tensors["counts"], header["origin"])
+    def fit(
+        self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0
+    ) -> StandardNormal:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.fit`; only their number matters."""
+        labels = check_latents(latents, labels)
+        return StandardNormal(latents.shape[1], torch.bincount(labels), self.origin(seed))
 
 
-def fit_posterior(means: Tensor, deviations: Tensor | None, labels: Tensor) -> SmoothedBootstrap:
+@SAMPLERS.register("posterior")
+class PosteriorEstimator(SamplerEstimator):
     """The reparameterisation of a VAE: a training image's posterior, and a draw from it.
 
     The posterior of a labelled image is the only part of a VAE that has a label, so a labelled
     draw is a training image encoded with the posterior's noise: it says nothing about novelty.
-
-    Args:
-        means: float32 (n, d).
-        deviations: standard deviations float32 (n, d).
-        labels: int64 (n,).
-
-    Raises:
-        InputError: no deviations (the autoencoder is no VAE), or latents that do not fit.
     """
-    if deviations is None:
-        raise InputError(
-            "the autoencoder has no posterior to draw from, expected a VAE: train it with "
-            "beta above 0"
+
+    what: ClassVar[str] = "a VAE's posterior of a training image"
+    uses: ClassVar[frozenset[str]] = frozenset({"deviations"})
+
+    def fit(
+        self,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seed: int = 0,
+        deviations: Tensor | None = None,
+    ) -> SmoothedBootstrap:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.fit`.
+
+        Args:
+            latents: the means of the posteriors, float32 (n, d).
+            labels: int64 (n,).
+            seed: does not matter.
+            deviations: standard deviations float32 (n, d).
+
+        Raises:
+            InputError: no deviations (the autoencoder is no VAE), or latents that do not fit.
+        """
+        if deviations is None:
+            raise InputError(
+                "no deviations were given, expected those of the posteriors of a VAE: train the "
+                "autoencoder with beta above 0"
+            )
+        labels = check_latents(latents, labels)
+        if (
+            deviations.shape != latents.shape
+            or not (torch.isfinite(deviations) & (deviations >= 0)).all()
+        ):
+            raise InputError(
+                f"deviations of shape {tuple(deviations.shape)} were given for means of shape "
+                f"{tuple(latents.shape)}, expected as many, finite and not negative: encode the "
+                "images again"
+            )
+        order = torch.argsort(labels, stable=True)
+        own = Neighbourhoods(
+            torch.arange(len(order), device=latents.device)[None],
+            ProductKernel(deviations[order], "normal"),
         )
-    labels = check_latents(means, labels)
-    if (
-        deviations.shape != means.shape
-        or not (torch.isfinite(deviations) & (deviations >= 0)).all()
-    ):
-        raise InputError(
-            f"deviations of shape {tuple(deviations.shape)} were given for means of shape "
-            f"{tuple(means.shape)}, expected as many, finite and not negative: encode the images "
-            "again"
-        )
-    order = torch.argsort(labels, stable=True)
-    own = Neighbourhoods(
-        torch.arange(len(means), device=means.device)[None],
-        ProductKernel(deviations[order], "normal"),
-    )
-    return SmoothedBootstrap(
-        means[order], torch.bincount(labels), own, own, {"sampler": "posterior"}
-    )
+        counts = torch.bincount(labels)
+        return SmoothedBootstrap(latents[order], counts, own, own, self.origin(seed))

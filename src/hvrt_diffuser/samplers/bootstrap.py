@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.common.files import tensors_below, write_tensors
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
+from hvrt_diffuser.common.stored import Stored
 from hvrt_diffuser.samplers.allocation import Allocation, allocate
-from hvrt_diffuser.samplers.kernels import KERNELS, CopulaKernel, Kernel, ProductKernel
+from hvrt_diffuser.samplers.kernels import CopulaKernel, Kernel
 from hvrt_diffuser.samplers.leaves import Leaves
-from hvrt_diffuser.samplers.protocol import Draws
+from hvrt_diffuser.samplers.protocol import Draws, LatentSampler
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
 from hvrt_diffuser.samplers.trees import Forest
 
 __all__ = ["Neighbourhoods", "SmoothedBootstrap"]
 
-KIND = "latent sampler"
-NOTICE = "contains the latents of the training images, from which they can be decoded"
 # Numbers drawn at once: on a CPU what fits into its caches, elsewhere what keeps a device busy.
 AT_ONCE = {"cpu": 2**19}
 AT_ONCE_ELSEWHERE = 2**24
 
 
 @dataclass(frozen=True)
-class Neighbourhoods:
+class Neighbourhoods(Stored):
     """A partition of the training latents, and the kernel in its leaves.
 
     Attributes:
@@ -43,6 +39,8 @@ class Neighbourhoods:
     kernel: Kernel
     forest: Forest | None = None
 
+    form: ClassVar[str] = "neighbourhoods"
+
     @property
     def n_leaves(self) -> int:
         """Leaves of all members."""
@@ -53,41 +51,9 @@ class Neighbourhoods:
         """int64 (k,), the latents in each leaf."""
         return Leaves(self.leaf, self.n_leaves).sizes
 
-    def to(self, device: torch.device | str) -> Neighbourhoods:
-        """The same on another device."""
-        forest = None if self.forest is None else self.forest.to(device)
-        return Neighbourhoods(self.leaf.to(device), self.kernel.to(device), forest)
-
-    def tensors(self, prefix: str) -> dict[str, Tensor]:
-        """All tensors, by name."""
-        tensors = {"leaf": self.leaf}
-        tensors |= {f"kernel.{k}": v for k, v in self.kernel.tensors().items()}
-        if self.forest is not None:
-            tensors |= {f"forest.{k}": v for k, v in self.forest.tensors().items()}
-        return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-    def header(self) -> dict[str, Any]:
-        """What the tensors do not say."""
-        shape = self.kernel.shape if isinstance(self.kernel, ProductKernel) else None
-        depth = None if self.forest is None else self.forest.depth
-        return {"kernel": self.kernel.form, "shape": shape, "depth": depth}
-
-    @classmethod
-    def build(
-        cls, prefix: str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
-    ) -> Neighbourhoods:
-        """The opposite of :meth:`tensors` and :meth:`header`."""
-        own = tensors_below(tensors, f"{prefix}.")
-        kernel = KERNELS[header["kernel"]](tensors_below(own, "kernel."), header)
-        depth = header["depth"]
-        forest = (
-            None if depth is None else Forest.from_tensors(tensors_below(own, "forest."), depth)
-        )
-        return cls(tensors[f"{prefix}.leaf"], kernel, forest)
-
 
 @dataclass(frozen=True)
-class SmoothedBootstrap:
+class SmoothedBootstrap(LatentSampler):
     """Draws a training latent uniformly, and lets the kernel of its neighbourhood move it.
 
     A leaf drawn by its size and then a row of the leaf is a uniform draw over rows, so neither a
@@ -116,14 +82,9 @@ class SmoothedBootstrap:
         return self.latents.shape[1]
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.counts)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.latents.device
+    def keeps_latents(self) -> bool:
+        """True: it draws from them."""
+        return True
 
     @cached_property
     def labels(self) -> Tensor:
@@ -135,18 +96,6 @@ class SmoothedBootstrap:
     def _first(self) -> Tensor:
         """int64 (k,), the first row of each class."""
         return self.counts.cumsum(0) - self.counts
-
-    def sample(
-        self,
-        n: int,
-        labels: Tensor | None = None,
-        *,
-        generator: torch.Generator,
-        allocation: Allocation = "uniform",
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`, and :meth:`draw`."""
-        latents, labels, _ = self.draw(n, labels, generator=generator, allocation=allocation)
-        return latents, labels
 
     def draw(
         self,
@@ -168,7 +117,7 @@ class SmoothedBootstrap:
                 ``hvrt`` divides the draws as ``hvrt.expand`` does, which is biased.
 
         Raises:
-            InputError: see :meth:`hvrt_diffuser.samplers.LatentSampler.sample`.
+            InputError: see :meth:`hvrt_diffuser.samplers.LatentSampler.draw`.
         """
         check_requested_labels(n, labels, self.n_classes)
         check_generator(generator, self.device)
@@ -224,47 +173,3 @@ class SmoothedBootstrap:
         leaf = neighbourhoods.leaf.flatten().index_select(0, place)
         torch.index_select(self.latents, 0, rows, out=latents)
         neighbourhoods.kernel.draw(latents, leaf, symmetric_uniform(words[:, 1:], d))
-
-    def to(self, device: torch.device | str) -> SmoothedBootstrap:
-        """The same sampler with its tables on another device."""
-        return replace(
-            self,
-            latents=self.latents.to(device),
-            counts=self.counts.to(device),
-            overall=self.overall.to(device),
-            per_class=self.per_class.to(device),
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file; it contains the training latents, and its header says so."""
-        write_tensors(path, *self.packed())
-
-    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and a header."""
-        tensors = {
-            "latents": self.latents,
-            "counts": self.counts,
-            **self.overall.tensors("overall"),
-            **self.per_class.tensors("per_class"),
-        }
-        header = {
-            "kind": KIND,
-            "form": self.form,
-            "overall": self.overall.header(),
-            "per_class": self.per_class.header(),
-            "origin": self.origin,
-            "notice": NOTICE,
-        }
-        # Both neighbourhoods may be one, and safetensors refuses to write shared memory twice.
-        return {k: v.clone() for k, v in tensors.items()}, header
-
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> SmoothedBootstrap:
-        """The opposite of :meth:`packed`."""
-        return cls(
-            tensors["latents"],
-            tensors["counts"],
-            Neighbourhoods.build("overall", tensors, header["overall"]),
-            Neighbourhoods.build("per_class", tensors, header["per_class"]),
-            header["origin"],
-        )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from hvrt_diffuser.common.precision import Precision
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.carried_noise import CarriedNoise
-from hvrt_diffuser.samplers.protocol import by_class
+from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.training.steps import optimise
@@ -26,39 +27,42 @@ SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7
 P_MEAN, P_STD = -1.2 + math.log(2), 1.2
 # Ho et al. 2020, Section 4.
 TIMES, BETA_FIRST, BETA_LAST = 1000, 1e-4, 0.02
-NETWORK_SIZE = ("latent_dim", "n_classes", "width", "blocks")
 
 
+@dataclass(frozen=True)
 class LatentDiffusion(CarriedNoise):
     """Draws noise, and removes it in steps.
 
-    ``recipe`` in its size is ``edm``, Heun's method on the probability flow (Karras et al. 2022,
-    arXiv 2206.00364, Algorithm 1), or ``ddpm``, ancestral sampling (Ho et al. 2020,
-    arXiv 2006.11239, Algorithm 2) on evenly spaced times.
+    Attributes:
+        recipe: ``edm``, Heun's method on the probability flow (Karras et al. 2022,
+            arXiv 2206.00364, Algorithm 1), or ``ddpm``, ancestral sampling (Ho et al. 2020,
+            arXiv 2006.11239, Algorithm 2) on evenly spaced times.
+        steps: of it.
     """
 
-    form: ClassVar[str] = "latent diffusion"
+    network: VelocityField
+    recipe: Recipe
+    steps: int
 
-    @staticmethod
-    def new_network(size: Mapping[str, Any]) -> VelocityField:
-        """See :meth:`CarriedNoise.new_network`."""
-        return VelocityField(**{name: size[name] for name in NETWORK_SIZE})
+    form: ClassVar[str] = "latent diffusion"
 
     @property
     def noise_dim(self) -> int:
         """See :attr:`CarriedNoise.noise_dim`; ancestral sampling adds noise in each step."""
-        return self.latent_dim * (1 if self.size["recipe"] == "edm" else self.size["steps"])
+        return self.latent_dim * (1 if self.recipe == "edm" else self.steps)
 
     def carry(self, noise: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`CarriedNoise.carry`."""
-        denoise = _heun if self.size["recipe"] == "edm" else _ancestral
-        return denoise(self.network, noise, labels, self.size["steps"])
+        denoise = _heun if self.recipe == "edm" else _ancestral
+        return denoise(self.network, noise, labels, self.steps)
 
 
-class DiffusionEstimator(BaseModel):
+@SAMPLERS.register("latent_edm")
+class DiffusionEstimator(SamplerEstimator):
     """How a diffusion of latents is trained and drawn from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a diffusion of latents by EDM, drawn by Heun's method"
+    network: ClassVar[bool] = True
 
     recipe: Recipe = Field(
         "edm", description="loss, network input and solver: of EDM, or of DDPM (noise prediction)"
@@ -89,17 +93,9 @@ class DiffusionEstimator(BaseModel):
         z, labels, counts = by_class(latents, labels)
         scale = Scale.of(z)
         x = scale.enter(z)
-        size = {
-            "latent_dim": x.shape[1],
-            "n_classes": len(counts),
-            "width": self.width,
-            "blocks": self.blocks,
-            "recipe": self.recipe,
-            "steps": self.solver_steps,
-        }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "diffusion", "weights"))
-            network = LatentDiffusion.new_network(size).to(x.device)
+            network = VelocityField(x.shape[1], len(counts), self.width, self.blocks).to(x.device)
         corrupted_loss = _edm_loss if self.recipe == "edm" else _ddpm_loss
 
         def losses(model: VelocityField, source: torch.Generator) -> Tensor:
@@ -115,8 +111,17 @@ class DiffusionEstimator(BaseModel):
             learning_rate=self.learning_rate,
             precision=self.precision,
         )
-        origin = {"sampler": "latent diffusion", **self.model_dump(), "seed": seed}
-        return LatentDiffusion(counts, network, size, scale, origin)
+        origin = self.origin(seed)
+        return LatentDiffusion(counts, network, scale, origin, self.recipe, self.solver_steps)
+
+
+SAMPLERS.add_variant(
+    "latent_ddpm",
+    DiffusionEstimator,
+    "a diffusion of latents by DDPM: noise prediction, ancestral steps",
+    recipe="ddpm",
+    solver_steps=50,
+)
 
 
 # ---- EDM

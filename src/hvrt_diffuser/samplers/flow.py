@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.common.files import tensors_below, write_tensors
 from hvrt_diffuser.samplers.baselines import StandardNormal
-from hvrt_diffuser.samplers.bootstrap import KIND, Neighbourhoods, SmoothedBootstrap
+from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
-from hvrt_diffuser.samplers.protocol import Draws
+from hvrt_diffuser.samplers.protocol import Draws, LatentSampler
 from hvrt_diffuser.samplers.rows import Scale, in_chunks
 from hvrt_diffuser.samplers.velocity import VelocityField
 
 __all__ = ["LatentFlow", "carry", "flow_source"]
-
-SOURCES: dict[str, Any] = {form.form: form for form in (StandardNormal, SmoothedBootstrap)}
 
 
 def flow_source(x: Tensor, counts: Tensor, strength: float) -> StandardNormal | SmoothedBootstrap:
@@ -74,7 +68,7 @@ def carry(
 
 
 @dataclass(frozen=True)
-class LatentFlow:
+class LatentFlow(LatentSampler):
     """Draws from a source, and carries them along a velocity field to where the latents are.
 
     Attributes:
@@ -104,31 +98,19 @@ class LatentFlow:
         return self.source.latent_dim
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return self.source.n_classes
-
-    @property
     def counts(self) -> Tensor:
         """int64 (k,), the number of latents of each class that it was fitted on."""
         return self.source.counts // self.versions
 
     @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.source.device
+    def keeps_latents(self) -> bool:
+        """Whether it starts from them."""
+        return self.source.keeps_latents
 
     @property
     def evaluations(self) -> int:
         """Of the network, for a draw."""
         return 2 * self.steps - 1
-
-    def sample(
-        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
-        latents, labels, _ = self.draw(n, labels, generator=generator)
-        return latents, labels
 
     def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`."""
@@ -144,52 +126,3 @@ class LatentFlow:
             return self.scale.leave(carry(self.field, x, labels, times)[0])
 
         return in_chunks(arrive, x, labels)
-
-    def to(self, device: torch.device | str) -> LatentFlow:
-        """The same sampler with its tables and its network on another device."""
-        return replace(
-            self,
-            source=self.source.to(device),
-            field=copy.deepcopy(self.field).to(device),
-            scale=self.scale.to(device),
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file; below strength 1 it contains the training latents."""
-        write_tensors(path, *self.packed())
-
-    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and a header."""
-        tensors, source = self.source.packed()
-        header = {
-            "kind": KIND,
-            "form": self.form,
-            "source": source,
-            "size": self.field.size,
-            "strength": self.strength,
-            "steps": self.steps,
-            "versions": self.versions,
-            "origin": self.origin,
-        }
-        if "notice" in source:
-            header["notice"] = source["notice"]
-        return {
-            **{f"source.{name}": tensor for name, tensor in tensors.items()},
-            **{f"field.{name}": tensor for name, tensor in self.field.state_dict().items()},
-            "mean": self.scale.mean,
-            "deviation": self.scale.deviation,
-        }, header
-
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentFlow:
-        """The opposite of :meth:`packed`."""
-        form, own = SOURCES[header["source"]["form"]], tensors_below(tensors, "source.")
-        return cls(
-            form.build(own, header["source"]),
-            VelocityField.build(tensors_below(tensors, "field."), header["size"]),
-            Scale(tensors["mean"], tensors["deviation"]),
-            header["strength"],
-            header["steps"],
-            header["versions"],
-            header["origin"],
-        )

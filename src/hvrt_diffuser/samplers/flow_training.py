@@ -10,19 +10,19 @@ that one evaluation does what many did.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.flow import LatentFlow, carry, flow_source
 from hvrt_diffuser.samplers.protocol import (
-    LatentSampler,
     SamplerEstimator,
     by_class,
     check_latents,
@@ -31,19 +31,23 @@ from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.training.steps import Losses, optimise
 
-__all__ = ["FlowEstimator", "FlowMapEstimator", "fit_augmented"]
+__all__ = ["FlowEstimator", "FlowMapEstimator"]
 
 TRAJECTORIES_AT_ONCE = 2000
 
 
-class FlowEstimator(BaseModel):
+@SAMPLERS.register("latent_flow")
+class FlowEstimator(SamplerEstimator):
     """How a latent flow is trained and drawn from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a flow of latents by flow matching, drawn by Heun's method"
+    network: ClassVar[bool] = True
+    uses: ClassVar[frozenset[str]] = frozenset({"augmented"})
+    drawing: ClassVar[frozenset[str]] = frozenset({"strength", "solver_steps"})
 
     width: int = Field(384, ge=1, description="of the hidden layers")
     blocks: int = Field(4, ge=1, description="residual blocks of two layers")
-    training_steps: int = Field(6000, ge=1, description="optimiser steps of flow matching")
+    training_steps: int = Field(3000, ge=1, description="optimiser steps of flow matching")
     batch_size: int = Field(1024, ge=1, description="latents per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
@@ -83,33 +87,28 @@ class FlowEstimator(BaseModel):
                 that do not fit them or cannot be started from.
             FloatingPointError: the loss became infinite or NaN.
         """
+        self._check(latents, labels, augmented)
         ordered, own, counts = by_class(latents, labels)
-        self._check_augmented(augmented, latents)
         scale = Scale.of(ordered)
         field = self._train(scale.enter(ordered), own, len(counts), seed)
-        return self._flow(field, scale, (latents, labels, augmented), {"seed": seed})
+        return self._flow(field, scale, (latents, labels, augmented), self.origin(seed))
 
-    def at(
+    def adapt(
         self,
-        flow: LatentFlow,
+        fitted: LatentFlow,
         latents: Tensor,
         labels: Tensor | None = None,
         *,
+        seed: int = 0,
         augmented: Tensor | None = None,
     ) -> LatentFlow:
-        """A fitted flow with the strength and the solver of this estimator; nothing is trained.
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.adapt`; nothing is trained."""
+        self._check(latents, labels, augmented)
+        origin = {**fitted.origin, **self.origin(fitted.origin["seed"])}
+        return self._flow(fitted.field, fitted.scale, (latents, labels, augmented), origin)
 
-        Args:
-            flow: fitted by an estimator that differs in these alone.
-            latents: those that it was fitted on.
-            labels: theirs.
-            augmented: see :meth:`fit`.
-        """
+    def _check(self, latents: Tensor, labels: Tensor | None, augmented: Tensor | None) -> None:
         check_latents(latents, labels)
-        self._check_augmented(augmented, latents)
-        return self._flow(flow.field, flow.scale, (latents, labels, augmented), flow.origin)
-
-    def _check_augmented(self, augmented: Tensor | None, latents: Tensor) -> None:
         if augmented is None:
             return
         if self.strength == 1:
@@ -133,12 +132,9 @@ class FlowEstimator(BaseModel):
         field: VelocityField,
         scale: Scale,
         starts: tuple[Tensor, Tensor | None, Tensor | None],
-        known: dict[str, Any],
+        origin: dict[str, Any],
     ) -> LatentFlow:
-        """The sampler; its origin keeps what is known of the field, such as its autoencoder.
-
-        ``starts`` are latents, their labels, and augmented latents.
-        """
+        """The sampler; ``starts`` are latents, their labels, and augmented latents."""
         latents, labels, augmented = starts
         labels = check_latents(latents, labels)
         versions = 1 if augmented is None else 1 + len(augmented)
@@ -147,13 +143,9 @@ class FlowEstimator(BaseModel):
             latents = every.transpose(0, 1).flatten(0, 1)  # versions of a latent side by side
             labels = labels.repeat_interleave(versions)
         latents, _, counts = by_class(latents, labels)
-        origin = {**known, "sampler": self._name, **self.model_dump(), "versions": versions}
+        origin = {**origin, "versions": versions}
         source = flow_source(scale.enter(latents), counts, self.strength)
         return LatentFlow(source, field, scale, self.strength, self._steps, versions, origin)
-
-    @property
-    def _name(self) -> str:
-        return "latent flow"
 
     @property
     def _steps(self) -> int:
@@ -192,38 +184,54 @@ class FlowEstimator(BaseModel):
         )
 
 
+@SAMPLERS.register("flow_map")
 class FlowMapEstimator(FlowEstimator):
     """How a latent flow is trained, and distilled to one evaluation of the network."""
 
-    trajectories: int = Field(
-        200_000, ge=1, description="paths of the flow that its map is learned from"
-    )
-    distillation_steps: int = Field(6000, ge=1, description="optimiser steps on them")
+    what: ClassVar[str] = "a flow of latents, distilled to one evaluation of a network"
+    drawing: ClassVar[frozenset[str]] = frozenset({"strength"})
 
-    @property
-    def _name(self) -> str:
-        return "flow map"
+    trajectories: int = Field(
+        100_000, ge=1, description="paths of the flow that its map is learned from"
+    )
+    distillation_steps: int = Field(3000, ge=1, description="optimiser steps on them")
 
     @property
     def _steps(self) -> int:
         return 1
 
-    def distil(
-        self, flow: LatentFlow, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0
+    def builds_on(self) -> FlowEstimator:
+        """The flow that is distilled; all strengths share it."""
+        options = self.model_dump(include=set(FlowEstimator.model_fields) - {"strength"})
+        return FlowEstimator(**options)
+
+    def fit(
+        self,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seed: int = 0,
+        augmented: Tensor | None = None,
+        start: LatentFlow | None = None,
     ) -> LatentFlow:
-        """The map of a flow that is trained already.
+        """See :meth:`FlowEstimator.fit`.
 
         Args:
-            flow: fitted by :class:`FlowEstimator`.
-            latents: those that it was fitted on.
-            labels: theirs.
-            seed: of the paths, the batches and their order.
-        """
-        field = self._map(flow.field, by_class(latents, labels)[1], seed)
-        return self._flow(field, flow.scale, (latents, labels, None), {**flow.origin, "seed": seed})
+            latents: see there.
+            labels: see there.
+            seed: of the flow, and of the paths and batches of its distillation.
+            augmented: see there.
+            start: the flow, where it is trained already, on the same latents.
 
-    def _train(self, x: Tensor, labels: Tensor, n_classes: int, seed: int) -> VelocityField:
-        return self._map(super()._train(x, labels, n_classes, seed), labels, seed)
+        Raises:
+            InputError: see there.
+            FloatingPointError: see there.
+        """
+        self._check(latents, labels, augmented)
+        flow = start or self.builds_on().fit(latents, labels, seed=seed)
+        field = self._map(flow.field, by_class(latents, labels)[1], seed)
+        origin = {**flow.origin, **self.origin(seed)}
+        return self._flow(field, flow.scale, (latents, labels, augmented), origin)
 
     def _map(self, teacher: VelocityField, labels: Tensor, seed: int) -> VelocityField:
         starts, times, ends, asked = self._follow(teacher, labels, seed)
@@ -272,34 +280,3 @@ class FlowMapEstimator(FlowEstimator):
                 times[part] = moments[:-1].to(device)
                 advance("")
         return starts, times, ends, asked
-
-
-def fit_augmented(
-    estimator: SamplerEstimator,
-    latents: Tensor,
-    labels: Tensor,
-    augmented: Tensor | None,
-    *,
-    seed: int,
-) -> LatentSampler:
-    """Fit any sampler; augmented latents, where there are any, are for flows alone.
-
-    Args:
-        estimator: of the sampler.
-        latents: (n, d).
-        labels: int64 (n,).
-        augmented: see :meth:`FlowEstimator.fit`.
-        seed: of what is random in the fit.
-
-    Raises:
-        InputError: the sampler is none that can start from augmented latents.
-    """
-    if augmented is None:
-        return estimator.fit(latents, labels, seed=seed)
-    if not isinstance(estimator, FlowEstimator):
-        raise InputError(
-            "latents of augmented images were given to a sampler that cannot start from them, "
-            "expected a flow below strength 1: choose generation.sampler=flow_map, or set "
-            "latent_encoding.augmentation.copies to 0"
-        )
-    return estimator.fit(latents, labels, seed=seed, augmented=augmented)

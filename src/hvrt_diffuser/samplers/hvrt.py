@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -11,22 +12,27 @@ from torch import Tensor
 from typing_extensions import Self
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import Strategy, fit_kernel
 from hvrt_diffuser.samplers.leaves import Leaves
 from hvrt_diffuser.samplers.partition import PartitionOptions, start_forest
-from hvrt_diffuser.samplers.protocol import check_latents
+from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.trees import Forest
 
 __all__ = ["HVRTEstimator"]
 
 
-class HVRTEstimator(PartitionOptions):
+@SAMPLERS.register("hvrt")
+class HVRTEstimator(PartitionOptions, SamplerEstimator):
     """How the latents are partitioned, and the kernel in the leaves.
 
     Example:
-        >>> sampler = HVRTEstimator(min_samples_leaf=5).fit(latents, labels)  # doctest: +SKIP
+        >>> sampler = HVRTEstimator().fit(latents, labels)  # doctest: +SKIP
     """
+
+    what: ClassVar[str] = "a tree's leaves, with a kernel in each"
+    drawing: ClassVar[frozenset[str]] = frozenset({"strategy", "noise_scale"})
 
     strategy: Strategy = Field(
         "epanechnikov",
@@ -77,8 +83,25 @@ class HVRTEstimator(PartitionOptions):
             own = start(group=labels, name="class" if len(counts) > 1 else "all")
             per_class = self._neighbourhoods(latents, labels, own())
             overall = self._neighbourhoods(latents, everything, joint()) if joint else per_class
-        origin = {"sampler": "HVRT", **self.model_dump(), "seed": seed}
-        return SmoothedBootstrap(latents, counts, overall, per_class, origin)
+        return SmoothedBootstrap(latents, counts, overall, per_class, self.origin(seed))
+
+    def adapt(
+        self,
+        fitted: SmoothedBootstrap,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seed: int = 0,
+        augmented: Tensor | None = None,
+    ) -> SmoothedBootstrap:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.adapt`.
+
+        A joint tree that is missing, since a copula does without, is fitted with the others.
+        """
+        has_joint_tree = _trees(fitted.overall).root.shape[1] == 1
+        if self._has_joint_fit(fitted.counts) and not has_joint_tree:
+            return self.fit(latents, labels, seed=seed)
+        return self.refit(fitted, latents, labels, seed=seed)
 
     def refit(
         self,
@@ -140,23 +163,21 @@ class HVRTEstimator(PartitionOptions):
                     f"does without and {self.strategy} needs: fit again"
                 )
             overall = self._neighbourhoods(latents, torch.zeros_like(labels), joint)
-        origin = {**sampler.origin, **self.model_dump()}
+        origin = {**sampler.origin, **self.origin(sampler.origin["seed"])}
         return SmoothedBootstrap(latents, counts, overall, per_class, origin)
 
     def _arranged(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Latents and labels ordered by class, and the rows of each class."""
-        labels = check_latents(latents, labels)
-        order = torch.argsort(labels, stable=True)
-        counts = torch.bincount(labels)
+        latents, labels, counts = by_class(latents, labels)
         least = max(2, self.min_samples_leaf or 0)
         if counts.min() < least:
             small = int(counts.argmin())
             raise InputError(
                 f"class {small} has {int(counts[small])} latents, expected at least {least} for a "
                 "fit of its own: add images of it, leave the class out, or lower "
-                "hvrt_fitting.min_samples_leaf"
+                "min_samples_leaf"
             )
-        return latents.detach()[order], labels[order], counts
+        return latents, labels, counts
 
     def _has_joint_fit(self, counts: Tensor) -> bool:
         """Whether draws without a given label have trees of their own."""
@@ -173,7 +194,7 @@ class HVRTEstimator(PartitionOptions):
         """Raise InputError unless the sampler's trees are as this estimator would fit them."""
         for name in PartitionOptions.model_fields:
             theirs, ours = sampler.origin.get(name), getattr(self, name)
-            if sampler.origin.get("sampler") != "HVRT" or theirs != ours:
+            if sampler.overall.forest is None or theirs != ours:
                 raise InputError(
                     f"the sampler was fitted with {name} {theirs} and the estimator says {ours}, "
                     "expected the same partition: fit again, or take the sampler's settings"

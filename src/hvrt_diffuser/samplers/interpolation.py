@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
-from hvrt_diffuser.samplers.bootstrap import KIND, NOTICE
 from hvrt_diffuser.samplers.protocol import (
     Draws,
+    LatentSampler,
+    SamplerEstimator,
     by_class,
 )
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
@@ -27,7 +26,7 @@ __all__ = ["InterpolationEstimator", "LatentInterpolation"]
 
 
 @dataclass(frozen=True)
-class LatentInterpolation:
+class LatentInterpolation(LatentSampler):
     """A training latent, and a uniform share of the way to one of its neighbours of its class.
 
     Attributes:
@@ -50,27 +49,15 @@ class LatentInterpolation:
         return self.latents.shape[1]
 
     @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.counts)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.latents.device
+    def keeps_latents(self) -> bool:
+        """True: it draws from them."""
+        return True
 
     @cached_property
     def labels(self) -> Tensor:
         """int64 (n,), the class of each training latent."""
         classes = torch.arange(self.n_classes, device=self.device)
         return classes.repeat_interleave(self.counts, output_size=len(self.latents))
-
-    def sample(
-        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
-        latents, labels, _ = self.draw(n, labels, generator=generator)
-        return latents, labels
 
     def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`."""
@@ -90,39 +77,12 @@ class LatentInterpolation:
         share = (symmetric_uniform(words[:, 1:], 1) + 1) / 2  # (n, 1)
         return Draws(torch.lerp(self.latents[rows], other, share.to(other.dtype)), labels, rows)
 
-    def to(self, device: torch.device | str) -> LatentInterpolation:
-        """The same sampler with its tables on another device."""
-        return replace(
-            self,
-            latents=self.latents.to(device),
-            counts=self.counts.to(device),
-            neighbours=self.neighbours.to(device),
-        )
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file; it contains the training latents, and its header says so."""
-        write_tensors(path, *self.packed())
-
-    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and a header."""
-        tensors = {
-            "latents": self.latents,
-            "counts": self.counts,
-            "neighbours": self.neighbours,
-        }
-        header = {"kind": KIND, "form": self.form, "origin": self.origin, "notice": NOTICE}
-        return tensors, header
-
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentInterpolation:
-        """The opposite of :meth:`packed`."""
-        return cls(tensors["latents"], tensors["counts"], tensors["neighbours"], header["origin"])
-
-
-class InterpolationEstimator(BaseModel):
+@SAMPLERS.register("interpolation")
+class InterpolationEstimator(SamplerEstimator):
     """How neighbours are looked for."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "SMOTE: between a latent and one of its neighbours"
 
     neighbours: int = Field(5, ge=1, description="nearest latents of the same class; SMOTE's own")
 
@@ -146,5 +106,4 @@ class InterpolationEstimator(BaseModel):
             rows = torch.from_numpy(tree.kneighbors(return_distance=False))
             found.append(rows.long() + first)
             first += len(own)
-        origin = {"sampler": "interpolation", **self.model_dump()}
-        return LatentInterpolation(z, counts, torch.cat(found).to(z.device), origin)
+        return LatentInterpolation(z, counts, torch.cat(found).to(z.device), self.origin(seed))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.kernels import ProductKernel
-from hvrt_diffuser.samplers.protocol import by_class
+from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.rows import Scale
 
 __all__ = ["KernelDensityEstimator"]
@@ -19,14 +22,15 @@ __all__ = ["KernelDensityEstimator"]
 BANDWIDTHS = tuple(round(10 ** (i / 8 - 2), 4) for i in range(17))  # .01 to 1, in eighths
 
 
-class KernelDensityEstimator(BaseModel):
+@SAMPLERS.register("kernel_density")
+class KernelDensityEstimator(SamplerEstimator):
     """A normal kernel on every training latent, of the width that makes fresh latents likeliest.
 
     Each class has its own, in units of its deviation. The likelihood is scikit-learn's; the draws
     are those of a smoothed bootstrap.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a normal kernel of the likeliest width on each latent, by scikit-learn"
 
     held_out: int = Field(
         500, ge=1, description="latents of a class, at most, whose likelihood chooses the width"
@@ -53,7 +57,7 @@ class KernelDensityEstimator(BaseModel):
             widths.append(bandwidths[-1] * scale.deviation)
         kernel = ProductKernel(torch.stack(widths), "normal")
         classes = Neighbourhoods(labels[None], kernel)
-        origin = {"sampler": "kernel density", **self.model_dump(), "bandwidths": bandwidths}
+        origin = {**self.origin(seed), "bandwidths": bandwidths}
         return SmoothedBootstrap(z, counts, classes, classes, origin)
 
     def _bandwidth(self, x: Tensor) -> float:

@@ -6,20 +6,19 @@ the leaves; drawing is a few gathers on the device of the tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import Self
 
+from hvrt_diffuser.common.stored import Stored
 from hvrt_diffuser.samplers.leaves import PADDED_ELEMENTS, Leaves
 from hvrt_diffuser.samplers.randomness import epanechnikov, normal
 
 __all__ = [
-    "KERNELS",
     "CopulaKernel",
     "CovarianceKernel",
     "Kernel",
@@ -38,15 +37,15 @@ N_QUANTILES = 65
 N_GRID = 129  # places at which the distribution function of a leaf is computed
 
 
-class Kernel(Protocol):
+class Kernel(Stored, ABC):
     """Tables with an entry per leaf, and what turns a row and random numbers into a draw."""
 
-    form: ClassVar[str]
-
     @property
+    @abstractmethod
     def n_leaves(self) -> int:
         """Number of leaves, k."""
 
+    @abstractmethod
     def draw(self, rows: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
         """Latents (m, d), in place of ``rows`` where the kernel starts from a row.
 
@@ -56,18 +55,13 @@ class Kernel(Protocol):
             v: float32 (m, d), uniform on (-1, 1); overwritten.
         """
 
+    @abstractmethod
     def deviation(self) -> Tensor:
         """Standard deviation (k, d) of the noise in each leaf; of the copula, of the leaf."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The tables, by the names of the constructor's arguments."""
-
-    def to(self, target: torch.device | str | torch.dtype) -> Self:
-        """The same tables on another device, or of another floating type."""
-
 
 @dataclass(frozen=True)
-class ProductKernel:
+class ProductKernel(Kernel):
     """Independent noise in each dimension.
 
     Attributes:
@@ -78,7 +72,7 @@ class ProductKernel:
     scale: Tensor
     shape: Literal["epanechnikov", "normal"]
 
-    form: ClassVar[str] = "product"
+    form: ClassVar[str] = "product kernel"
 
     @property
     def n_leaves(self) -> int:
@@ -94,17 +88,9 @@ class ProductKernel:
         """See :meth:`Kernel.deviation`."""
         return self.scale * (0.2**0.5 if self.shape == "epanechnikov" else 1.0)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """See :meth:`Kernel.tensors`."""
-        return {"scale": self.scale}
-
-    def to(self, target: torch.device | str | torch.dtype) -> ProductKernel:
-        """See :meth:`Kernel.to`."""
-        return ProductKernel(self.scale.to(target), self.shape)
-
 
 @dataclass(frozen=True)
-class CovarianceKernel:
+class CovarianceKernel(Kernel):
     """Normal noise with the covariance F'F of each leaf.
 
     A leaf of m rows needs no more than min(m, d) rows of F: those of a small leaf are its own
@@ -122,7 +108,7 @@ class CovarianceKernel:
     rank: Tensor
     width: int
 
-    form: ClassVar[str] = "covariance"
+    form: ClassVar[str] = "covariance kernel"
 
     @property
     def n_leaves(self) -> int:
@@ -151,19 +137,9 @@ class CovarianceKernel:
         variance.index_add_(0, owner, self.factors[self.first[owner] + within].square())
         return variance.sqrt_()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """See :meth:`Kernel.tensors`."""
-        return {"factors": self.factors, "first": self.first, "rank": self.rank}
-
-    def to(self, target: torch.device | str | torch.dtype) -> CovarianceKernel:
-        """See :meth:`Kernel.to`."""
-        whole = None if isinstance(target, torch.dtype) else target
-        first, rank = self.first.to(whole), self.rank.to(whole)
-        return CovarianceKernel(self.factors.to(target), first, rank, self.width)
-
 
 @dataclass(frozen=True)
-class CopulaKernel:
+class CopulaKernel(Kernel):
     """The marginal distributions of a leaf, joined by a Gaussian copula; no row is started from.
 
     Attributes:
@@ -175,7 +151,7 @@ class CopulaKernel:
     copula: CovarianceKernel
     quantiles: Tensor
 
-    form: ClassVar[str] = "copula"
+    form: ClassVar[str] = "copula kernel"
 
     @property
     def n_leaves(self) -> int:
@@ -200,28 +176,6 @@ class CopulaKernel:
         weight = (weight / weight.sum()).to(self.quantiles)
         mean = self.quantiles @ weight  # (k, d)
         return ((self.quantiles - mean[..., None]).square_() @ weight).sqrt_()
-
-    def tensors(self) -> dict[str, Tensor]:
-        """See :meth:`Kernel.tensors`."""
-        return {**self.copula.tensors(), "quantiles": self.quantiles}
-
-    def to(self, target: torch.device | str | torch.dtype) -> CopulaKernel:
-        """See :meth:`Kernel.to`."""
-        return CopulaKernel(self.copula.to(target), self.quantiles.to(target))
-
-
-def _build_covariance(tensors: Mapping[str, Tensor]) -> CovarianceKernel:
-    rank = tensors["rank"]
-    return CovarianceKernel(tensors["factors"], tensors["first"], rank, int(rank.max()))
-
-
-KERNELS: dict[str, Callable[[Mapping[str, Tensor], Mapping[str, Any]], Kernel]] = {
-    "product": lambda tensors, header: ProductKernel(tensors["scale"], header["shape"]),
-    "covariance": lambda tensors, header: _build_covariance(tensors),
-    "copula": lambda tensors, header: CopulaKernel(
-        _build_covariance(tensors), tensors["quantiles"]
-    ),
-}
 
 
 def fit_kernel(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hvrt_diffuser.common.precision import Precision
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.carried_noise import CarriedNoise
-from hvrt_diffuser.samplers.protocol import by_class
+from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.training.steps import optimise
 
@@ -53,6 +54,12 @@ class _Network(nn.Module):
 
     def __init__(self, latent_dim: int, n_classes: int, width: int, components: int) -> None:
         super().__init__()
+        self.size = {
+            "latent_dim": latent_dim,
+            "n_classes": n_classes,
+            "width": width,
+            "components": components,
+        }
         self.encoder = _Perceptron(latent_dim, n_classes, width, 2 * latent_dim)
         self.decoder = _Perceptron(latent_dim, n_classes, width, latent_dim)
         self.log_deviation = nn.Parameter(torch.zeros(()))
@@ -91,24 +98,22 @@ def _log_normal(x: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
     return -(0.5 * z.square() + log_deviation + 0.5 * math.log(2 * math.pi)).sum(dim=-1)
 
 
+@dataclass(frozen=True)
 class LatentVAE(CarriedNoise):
     """Draws the latent of a latent, and decodes it with the decoder's own noise."""
 
-    form: ClassVar[str] = "latent VAE"
+    network: _Network
 
-    @staticmethod
-    def new_network(size: Mapping[str, Any]) -> nn.Module:
-        """See :meth:`CarriedNoise.new_network`."""
-        return _Network(**size)
+    form: ClassVar[str] = "latent VAE"
 
     @property
     def noise_dim(self) -> int:
         """See :attr:`CarriedNoise.noise_dim`; of a VampPrior, the first chooses a pseudoinput."""
-        return 2 * self.latent_dim + (1 if self.size["components"] else 0)
+        return 2 * self.latent_dim + (1 if self.network.size["components"] else 0)
 
     def carry(self, noise: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`CarriedNoise.carry`."""
-        d, m = self.latent_dim, self.size["components"]
+        d, m = self.latent_dim, self.network.size["components"]
         u, epsilon = noise[:, -2 * d : -d], noise[:, -d:]
         if m:
             place = torch.special.ndtr(noise[:, 0].double())  # even between 0 and 1
@@ -120,7 +125,8 @@ class LatentVAE(CarriedNoise):
         return x
 
 
-class LatentVAEEstimator(BaseModel):
+@SAMPLERS.register("second_stage_vae")
+class LatentVAEEstimator(SamplerEstimator):
     """How a VAE of latents is trained.
 
     With N(0, I) it is the second stage of Dai & Wipf 2019 (arXiv 1903.05789, Section 4): as many
@@ -129,7 +135,8 @@ class LatentVAEEstimator(BaseModel):
     pseudoinputs of each class, which are trained with it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a VAE of the latents, with N(0, I)"
+    network: ClassVar[bool] = True
 
     prior: Literal["standard_normal", "vamp"] = Field(
         "standard_normal", description="of the latents of latents"
@@ -152,16 +159,11 @@ class LatentVAEEstimator(BaseModel):
         z, labels, counts = by_class(latents, labels)
         scale = Scale.of(z)
         x = scale.enter(z)
-        size = {
-            "latent_dim": x.shape[1],
-            "n_classes": len(counts),
-            "width": self.width,
-            "components": self.pseudoinputs if self.prior == "vamp" else 0,
-        }
+        components = self.pseudoinputs if self.prior == "vamp" else 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "latent VAE", "weights"))
-            network = _Network(**size).to(x.device)
-        network.pseudoinputs.data = _some_of_each(x, counts, size["components"], seed)
+            network = _Network(x.shape[1], len(counts), self.width, components).to(x.device)
+        network.pseudoinputs.data = _some_of_each(x, counts, components, seed)
 
         def losses(model: _Network, source: torch.Generator) -> Tensor:
             rows = torch.randint(len(x), (self.batch_size,), generator=source, device=x.device)
@@ -176,8 +178,15 @@ class LatentVAEEstimator(BaseModel):
             learning_rate=self.learning_rate,
             precision=self.precision,
         )
-        origin = {"sampler": "latent VAE", **self.model_dump(), "seed": seed}
-        return LatentVAE(counts, network, size, scale, origin)
+        return LatentVAE(counts, network, scale, self.origin(seed))
+
+
+SAMPLERS.add_variant(
+    "vamp_prior",
+    LatentVAEEstimator,
+    "a VAE of the latents with a VampPrior: pseudoinputs of each class",
+    prior="vamp",
+)
 
 
 def _some_of_each(x: Tensor, counts: Tensor, m: int, seed: int) -> Tensor:

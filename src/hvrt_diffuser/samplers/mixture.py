@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import write_tensors
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
 from hvrt_diffuser.common.seeding import derive_seed
-from hvrt_diffuser.samplers.bootstrap import KIND
 from hvrt_diffuser.samplers.kernels import CovarianceKernel
 from hvrt_diffuser.samplers.protocol import (
     Draws,
+    LatentSampler,
+    SamplerEstimator,
     by_class,
 )
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
@@ -32,7 +31,7 @@ AT_ONCE_ELSEWHERE = 2**18
 
 
 @dataclass(frozen=True)
-class LatentMixture:
+class LatentMixture(LatentSampler):
     """Gaussian components, each with its share of every class.
 
     A component that was fitted to all classes has no class of its own. Of the latents of a class,
@@ -61,23 +60,6 @@ class LatentMixture:
         """Dimensions of a latent."""
         return self.means.shape[1]
 
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.counts)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return self.means.device
-
-    def sample(
-        self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.samplers.LatentSampler.sample`."""
-        latents, labels, _ = self.draw(n, labels, generator=generator)
-        return latents, labels
-
     def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`; no draw starts from a latent."""
         check_requested_labels(n, labels, self.n_classes)
@@ -105,43 +87,12 @@ class LatentMixture:
         noise = symmetric_uniform(words[:, 1:], self.latent_dim)
         return self.kernel.draw(latents, component, noise), labels
 
-    def to(self, device: torch.device | str) -> LatentMixture:
-        """The same sampler with its tables on another device."""
-        return replace(
-            self,
-            means=self.means.to(device),
-            kernel=self.kernel.to(device),
-            ends=self.ends.to(device),
-            counts=self.counts.to(device),
-        )
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
-        write_tensors(path, *self.packed())
-
-    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and a header."""
-        tensors = {"means": self.means, "ends": self.ends, "counts": self.counts}
-        tensors |= {f"kernel.{name}": tensor for name, tensor in self.kernel.tensors().items()}
-        return tensors, {"kind": KIND, "form": self.form, "origin": self.origin}
-
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> LatentMixture:
-        """The opposite of :meth:`packed`."""
-        means = tensors["means"]
-        kernel = CovarianceKernel(
-            tensors["kernel.factors"],
-            tensors["kernel.first"],
-            tensors["kernel.rank"],
-            means.shape[1],
-        )
-        return cls(means, kernel, tensors["ends"], tensors["counts"], header["origin"])
-
-
-class MixtureEstimator(BaseModel):
+@SAMPLERS.register("mixture")
+class MixtureEstimator(SamplerEstimator):
     """How a Gaussian mixture is fitted: scikit-learn's EM, in units of the latents' deviation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a Gaussian mixture over all latents, by scikit-learn"
 
     components: int = Field(10, ge=1, description="Gaussians of full covariance")
     per: Literal["all", "class"] = Field(
@@ -193,8 +144,9 @@ class MixtureEstimator(BaseModel):
         )
         ends = weights.cumsum(dim=1)
         ends = ends / ends[:, -1:]
-        origin = {"sampler": "Gaussian mixture", **self.model_dump(), "seed": seed}
-        return LatentMixture(scale.leave(means), kernel, ends.to(z.device), counts, origin)
+        return LatentMixture(
+            scale.leave(means), kernel, ends.to(z.device), counts, self.origin(seed)
+        )
 
     def _fit(self, x: Tensor, seed: int) -> GaussianMixture:
         model = GaussianMixture(
@@ -213,3 +165,15 @@ class MixtureEstimator(BaseModel):
         """Mean responsibilities (c, k) of the components for the latents of each class."""
         found = torch.from_numpy(model.predict_proba(x.numpy()))
         return torch.stack([own.mean(dim=0) for own in found.split(counts.tolist())])
+
+
+SAMPLERS.add_variant("gaussian", MixtureEstimator, "one Gaussian over all latents", components=1)
+SAMPLERS.add_variant(
+    "gaussian_per_class", MixtureEstimator, "one Gaussian for each class", components=1, per="class"
+)
+SAMPLERS.add_variant(
+    "mixture_per_class",
+    MixtureEstimator,
+    "a Gaussian mixture for each class, by scikit-learn",
+    per="class",
+)

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.carried_noise import CarriedNoise
-from hvrt_diffuser.samplers.protocol import by_class
+from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.training.steps import optimise
 
 __all__ = ["LatentNormalisingFlow", "NormalisingFlowEstimator"]
 
 
-class LatentNormalisingFlow(CarriedNoise):
-    """Draws N(0, I), and carries it through the inverse of an autoregressive flow of zuko."""
+class _Network(nn.Module):
+    """An autoregressive flow of zuko, given the class."""
 
-    form: ClassVar[str] = "normalising flow"
-
-    @staticmethod
-    def new_network(size: Mapping[str, Any]) -> nn.Module:
-        """See :meth:`CarriedNoise.new_network`."""
+    def __init__(
+        self, latent_dim: int, n_classes: int, architecture: str, transforms: int, width: int
+    ) -> None:
+        super().__init__()
+        self.size: dict[str, Any] = {
+            "latent_dim": latent_dim,
+            "n_classes": n_classes,
+            "architecture": architecture,
+            "transforms": transforms,
+            "width": width,
+        }
         try:
             from zuko.flows import MAF, NSF
         except ImportError as error:
@@ -35,14 +42,26 @@ class LatentNormalisingFlow(CarriedNoise):
                 "zuko is not installed, expected it for a normalising flow: "
                 "pip install 'hvrt-diffuser[rivals]'"
             ) from error
-        architecture = {"masked_autoregressive": MAF, "neural_spline": NSF}[size["architecture"]]
-        network: nn.Module = architecture(
-            size["latent_dim"],
-            context=size["n_classes"],
-            transforms=size["transforms"],
-            hidden_features=(size["width"], size["width"]),
+        flow = {"masked_autoregressive": MAF, "neural_spline": NSF}[architecture]
+        self.flow: Any = flow(
+            latent_dim,
+            context=n_classes,
+            transforms=transforms,
+            hidden_features=(width, width),
         )
-        return network
+
+    def forward(self, labels: Tensor) -> Any:
+        """The distribution of zuko for each of labels int64 (n,)."""
+        return self.flow(F.one_hot(labels, self.size["n_classes"]).float())
+
+
+@dataclass(frozen=True)
+class LatentNormalisingFlow(CarriedNoise):
+    """Draws N(0, I), and carries it through the inverse of the flow."""
+
+    network: _Network
+
+    form: ClassVar[str] = "normalising flow"
 
     @property
     def noise_dim(self) -> int:
@@ -51,19 +70,20 @@ class LatentNormalisingFlow(CarriedNoise):
 
     def carry(self, noise: Tensor, labels: Tensor) -> Tensor:
         """See :meth:`CarriedNoise.carry`."""
-        context = F.one_hot(labels, self.n_classes).float()
-        carried: Tensor = self.network(context).transform.inv(noise)
+        carried: Tensor = self.network(labels).transform.inv(noise)
         return carried
 
 
-class NormalisingFlowEstimator(BaseModel):
+@SAMPLERS.register("neural_spline_flow")
+class NormalisingFlowEstimator(SamplerEstimator):
     """How a normalising flow is trained, by maximum likelihood.
 
     Papamakarios et al. 2017 (arXiv 1705.07057); Durkan et al. 2019 (arXiv 1906.04032). A spline
     leaves alone what is farther than 5 deviations from the mean.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "an autoregressive flow of splines, by zuko"
+    network: ClassVar[bool] = True
 
     architecture: Literal["masked_autoregressive", "neural_spline"] = Field(
         "neural_spline", description="of each transformation of a dimension given those before it"
@@ -88,23 +108,16 @@ class NormalisingFlowEstimator(BaseModel):
         x = scale.enter(z)
         # A dimension that does not vary has no density: without noise the loss has no bound.
         flat = (scale.deviation == 0).float()
-        size = {
-            "latent_dim": z.shape[1],
-            "n_classes": len(counts),
-            "architecture": self.architecture,
-            "transforms": self.transforms,
-            "width": self.width,
-        }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "normalising flow", "weights"))
-            network = LatentNormalisingFlow.new_network(size).to(z.device)
+            network = _Network(
+                z.shape[1], len(counts), self.architecture, self.transforms, self.width
+            ).to(z.device)
 
-        def losses(model: nn.Module, source: torch.Generator) -> Tensor:
+        def losses(model: _Network, source: torch.Generator) -> Tensor:
             rows = torch.randint(len(x), (self.batch_size,), generator=source, device=x.device)
             noise = torch.randn(len(rows), x.shape[1], generator=source, device=x.device)
-            context = F.one_hot(labels[rows], len(counts)).float()
-            density = model(context)
-            return -density.log_prob(x[rows] + flat * noise).mean()
+            return -model(labels[rows]).log_prob(x[rows] + flat * noise).mean()
 
         network = optimise(
             network,
@@ -115,5 +128,12 @@ class NormalisingFlowEstimator(BaseModel):
             learning_rate=self.learning_rate,
             precision="float32",
         )
-        origin = {"sampler": "normalising flow", **self.model_dump(), "seed": seed}
-        return LatentNormalisingFlow(counts, network, size, scale, origin)
+        return LatentNormalisingFlow(counts, network, scale, self.origin(seed))
+
+
+SAMPLERS.add_variant(
+    "masked_autoregressive_flow",
+    NormalisingFlowEstimator,
+    "an autoregressive flow of shifts and scales, by zuko",
+    architecture="masked_autoregressive",
+)

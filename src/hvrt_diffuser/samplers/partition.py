@@ -10,10 +10,11 @@ import hvrt
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.trees import Forest
 
@@ -24,16 +25,14 @@ MAD_TO_DEVIATION = 1.4826  # of a normal distribution; hvrt's own digits
 ROBUST = ("HART", "FastHART", "PyramidHART")  # measure by the median absolute deviation
 
 
-class PartitionOptions(BaseModel):
+class PartitionOptions(Options):
     """How hvrt divides latents into leaves."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     partitioner: Literal["FastHVRT", "HVRT", "FastHART", "HART", "PyramidHART"] = Field(
         "FastHVRT", description="hvrt's model; those with HART split by absolute errors"
     )
     min_samples_leaf: int | None = Field(
-        None, ge=1, description="latents in the smallest leaf; null is hvrt's own choice"
+        5, ge=1, description="latents in the smallest leaf; null is hvrt's own choice"
     )
     n_partitions: int | None = Field(
         None, ge=2, description="leaves of a tree at most; null is hvrt's own choice"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.estimator import Estimator
+from hvrt_diffuser.common.stored import Stored, load_stored
 
 __all__ = [
     "Draws",
@@ -18,7 +19,10 @@ __all__ = [
     "SamplerEstimator",
     "by_class",
     "check_latents",
+    "load_sampler",
 ]
+
+NOTICE = "contains the latents of the training images, from which they can be decoded"
 
 
 class Draws(NamedTuple):
@@ -36,37 +40,57 @@ class Draws(NamedTuple):
     rows: Tensor | None
 
 
-class LatentSampler(Protocol):
+class LatentSampler(Stored, ABC):
     """A distribution over latents and their labels, fitted to those of real images.
+
+    A subclass is a frozen dataclass, which has at least what stands below, as fields or
+    properties, and :meth:`draw`. Moving and writing it is done for it, see :class:`Stored`.
 
     On the CPU the rows are those of one stream: two calls with the same generator give, one after
     the other, the rows that one call for both would have given.
     """
 
-    @property
-    def latent_dim(self) -> int:
-        """Dimensions of a latent."""
+    file_kind: ClassVar[str] = "latent sampler"
+
+    if TYPE_CHECKING:  # else they would be the defaults of fields of the same names
+
+        @property
+        def latent_dim(self) -> int:
+            """Dimensions of a latent."""
+
+        @property
+        def counts(self) -> Tensor:
+            """int64 (k,), the number of latents of each class that it was fitted on."""
+
+        @property
+        def origin(self) -> dict[str, Any]:
+            """What it was fitted by, and ``autoencoder``, the fingerprint of the network."""
 
     @property
     def n_classes(self) -> int:
         """Number of classes; labels are 0 ... n_classes - 1."""
-
-    @property
-    def counts(self) -> Tensor:
-        """int64 (k,), the number of latents of each class that it was fitted on."""
+        return len(self.counts)
 
     @property
     def device(self) -> torch.device:
         """Where it draws: that of its tables, which the generator has to be on, too."""
+        return self.counts.device
 
     @property
-    def origin(self) -> Mapping[str, Any]:
-        """What it was fitted by and on; ``autoencoder`` is the fingerprint of the network."""
+    def keeps_latents(self) -> bool:
+        """Whether it, and so its file, contains the latents of the training images."""
+        return False
 
     def sample(
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Draw n latents (n, d) and their labels int64 (n,), on the sampler's device.
+        """The latents and labels of :meth:`draw`."""
+        latents, labels, _ = self.draw(n, labels, generator=generator)
+        return latents, labels
+
+    @abstractmethod
+    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
+        """Draw n latents and their labels, on the sampler's device.
 
         Args:
             n: how many, at least 1.
@@ -79,19 +103,22 @@ class LatentSampler(Protocol):
                 another device.
         """
 
-    def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
-        """The draws of :meth:`sample`, and the training latents that they started from."""
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same sampler with its tables on another device."""
-
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file, which :func:`hvrt_diffuser.samplers.load_sampler` reads."""
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and a header of JSON, which says whether they hold training latents."""
+        tensors, header = super().packed()
+        return tensors, header | ({"notice": NOTICE} if self.keeps_latents else {})
 
 
-class SamplerEstimator(Protocol):
-    """What a sampler is fitted by."""
+class SamplerEstimator(Estimator):
+    """What a latent sampler is fitted by.
 
+    ``uses`` may name ``augmented``, latents of augmented images (c, n, d), and ``deviations``, of
+    the posteriors of a VAE (n, d): keyword arguments of :meth:`fit` that it may be given.
+    """
+
+    kind: ClassVar[str] = "latents"
+
+    @abstractmethod
     def fit(self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> LatentSampler:
         """Fit a sampler.
 
@@ -103,6 +130,40 @@ class SamplerEstimator(Protocol):
         Raises:
             InputError: latents or labels that cannot be fitted.
         """
+
+    def adapt(
+        self,
+        fitted: Any,
+        latents: Tensor,
+        labels: Tensor | None = None,
+        *,
+        seed: int = 0,
+        augmented: Tensor | None = None,
+    ) -> LatentSampler:
+        """A fitted sampler with the options of this estimator that matter for drawing alone.
+
+        Args:
+            fitted: by an estimator that differs in :attr:`drawing` alone.
+            latents: those that it was fitted on.
+            labels: theirs.
+            seed: of what has to be fitted again.
+            augmented: for those whose :attr:`uses` has it.
+        """
+        return fitted
+
+    def builds_on(self) -> SamplerEstimator | None:
+        """What fits a sampler that this one's fit can go on from, as ``fit(..., start=fitted)``."""
+        return None
+
+
+def load_sampler(path: str | Path) -> LatentSampler:
+    """Read what the ``save`` of a sampler wrote, onto the CPU.
+
+    Raises:
+        InputError: see :func:`hvrt_diffuser.common.stored.load_stored`.
+    """
+    sampler: LatentSampler = load_stored(path, LatentSampler.file_kind)
+    return sampler
 
 
 def check_latents(latents: Tensor, labels: Tensor | None) -> Tensor:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from hvrt_diffuser.common.stored import Stored
 
 __all__ = ["Scale", "in_chunks"]
 
@@ -20,7 +23,7 @@ MIN_ROWS = 32
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Stored):
     """Units in which every dimension of the training latents has mean 0 and deviation 1.
 
     Attributes:
@@ -30,6 +33,8 @@ class Scale:
 
     mean: Tensor
     deviation: Tensor
+
+    form: ClassVar[str] = "scale"
 
     @classmethod
     def of(cls, latents: Tensor) -> Scale:
@@ -44,10 +49,6 @@ class Scale:
     def leave(self, x: Tensor) -> Tensor:
         """From these units to latents, of their type."""
         return x.to(self.mean.dtype) * self.deviation + self.mean
-
-    def to(self, device: torch.device | str) -> Scale:
-        """The same on another device."""
-        return Scale(self.mean.to(device), self.deviation.to(device))
 
 
 def in_chunks(arrive: Callable[[Tensor, Tensor], Tensor], start: Tensor, labels: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
+
+from hvrt_diffuser.common.stored import Stored
 
 __all__ = ["Forest"]
 
@@ -15,7 +16,7 @@ ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
-class Forest:
+class Forest(Stored):
     """A decision tree for each member and group, over standardised latents.
 
     All leaves are numbered together, and a leaf is a node that leads to itself.
@@ -46,6 +47,8 @@ class Forest:
     rotation: Tensor
     unit: Tensor
     depth: int
+
+    form: ClassVar[str] = "forest"
 
     @property
     def n_leaves(self) -> int:
@@ -107,17 +110,3 @@ class Forest:
             value = x.gather(1, self.feature[node][:, None])[:, 0]
             node = torch.where(value <= self.threshold[node], self.left[node], self.right[node])
         return self.leaf[node]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything but the depth, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "depth"}
-
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, Any], depth: int) -> Forest:
-        """The opposite of :meth:`tensors`."""
-        return cls(**tensors, depth=depth)
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same trees on another device."""
-        moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
-        return type(self)(**moved, depth=self.depth)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,13 +60,6 @@ class VelocityField(nn.Module):
             h = block(h, condition)
         velocity: Tensor = self.leave(h)
         return velocity
-
-    @classmethod
-    def build(cls, tensors: Mapping[str, Tensor], size: Mapping[str, Any]) -> VelocityField:
-        """The network of a size with the weights of a ``state_dict``, in evaluation mode."""
-        field = cls(**size)
-        field.load_state_dict({name: tensors[name] for name in field.state_dict()})
-        return field.eval()
 
 
 class _Block(nn.Module):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import read_tensors, tensors_below, write_tensors
+from hvrt_diffuser.common.files import read_tensors, write_tensors
 
-__all__ = ["Checkpoint", "optimiser_tensors", "restore_optimiser"]
+__all__ = ["Checkpoint"]
 
-KIND = "training checkpoint"
+KIND = "state of a training"
 
 
 class Checkpoint:
@@ -34,10 +34,12 @@ class Checkpoint:
 
         Args:
             tensors: weights, optimiser and generator states.
-            progress: what else is needed to go on, as JSON.
+            progress: what else is needed to go on, as JSON; names keep their order.
             setting: what a run must share with this one to go on from here, as flat JSON.
         """
-        header = {"kind": KIND, "progress": progress, "setting": setting}
+        # A header's names are sorted, and a history's are the columns of its table.
+        text = json.dumps(progress, allow_nan=False)
+        header = {"kind": KIND, "progress": text, "setting": setting}
         write_tensors(self.path, tensors, header)
 
     def read(self, setting: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -49,7 +51,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         tensors, header = read_tensors(self.path, KIND)
-        held = header["setting"]
+        held, setting = header["setting"], json.loads(json.dumps(setting))  # tuples as lists
         names = [*setting, *(held.keys() - setting.keys())]
         differing = [name for name in names if held.get(name) != setting.get(name)]
         if differing:
@@ -59,24 +61,4 @@ class Checkpoint:
                 f"{name} {setting.get(name)}: set it back to go on with that training, or delete "
                 "the file to start afresh"
             )
-        return tensors, header["progress"]
-
-
-def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """What an optimiser remembers of each parameter, by name."""
-    return {
-        f"optimiser.{index}.{name}": value
-        for index, slots in optimiser.state_dict()["state"].items()
-        for name, value in slots.items()
-    }
-
-
-def restore_optimiser(
-    optimiser: Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
-) -> None:
-    """The opposite of :func:`optimiser_tensors`, with the parameter groups of ``state_dict``."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors_below(tensors, "optimiser.").items():
-        index, slot = name.split(".", 1)
-        slots.setdefault(int(index), {})[slot] = value.clone()
-    optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        return tensors, json.loads(header["progress"])

@@ -1,21 +1,20 @@
-"""How the networks of samplers and generators are trained."""
+"""How the networks of samplers and of whole models are trained."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from hvrt_diffuser.common.files import tensors_below
 from hvrt_diffuser.common.precision import Precision, autocast
-from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.training.averaging import running_average
-from hvrt_diffuser.training.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from hvrt_diffuser.training.checkpoint import Checkpoint
+from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = ["Losses", "optimise"]
 
@@ -59,82 +58,38 @@ def optimise(
         InputError: a checkpoint of another setting.
         FloatingPointError: the loss became infinite or NaN.
     """
-    training = _Training(network, source, steps, learning_rate)
-    agreed = {**(setting or {}), "steps": steps, "learning_rate": learning_rate}
-    state = checkpoint.read(agreed) if checkpoint else None
-    if state:
-        training.load_state(*state)
-    between = math.ceil(steps / LOOKS)
-    with progress(name, math.ceil(steps / between), "looks") as look:
-        for _ in range(math.ceil(training.step / between)):
-            look("taken from the checkpoint")
-        while training.step < steps:
-            part = min(between, steps - training.step)
-            mean = training.run(losses, part, precision)
-            if not math.isfinite(mean):
-                raise FloatingPointError(
-                    f"the loss of {name} became {mean} by step {training.step}: lower its "
-                    f"learning_rate (now {learning_rate})"
-                )
-            if checkpoint:
-                checkpoint.write(*training.state(), agreed)
-            look(f"loss {mean:.4f}, step {training.step}")
-    kept = cast(Network, training.average.module)
-    return kept.requires_grad_(False).eval()
-
-
-class _Training(Generic[Network]):
-    """Everything that changes during a training."""
-
-    def __init__(
-        self, network: Network, source: torch.Generator, steps: int, learning_rate: float
-    ) -> None:
-        self.network, self.source, self.step = network.train(), source, 0
-        self.average = AveragedModel(network, multi_avg_fn=running_average(LONGEST_AVERAGE))
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0, fused=True
-        )
-        self.scheduler = OneCycleLR(
-            self.optimiser,
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0, fused=True
+    )
+    training = Training(
+        name,
+        network,
+        optimiser,
+        OneCycleLR(
+            optimiser,
             learning_rate,
             total_steps=max(2, steps),
             pct_start=WARM_UP,
             cycle_momentum=False,
-        )
+        ),
+        generators={"source": source},
+        average=AveragedModel(network, multi_avg_fn=running_average(LONGEST_AVERAGE)),
+    )
+    between = math.ceil(steps / LOOKS)
 
-    def run(self, losses: Losses[Network], steps: int, precision: Precision) -> float:
-        """Some steps; the mean of their losses."""
-        device = self.source.device
-        total = torch.zeros((), device=device)
-        for _ in range(steps):
-            with autocast(device, precision):
-                loss = losses(self.network, self.source)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            self.scheduler.step()
-            self.average.update_parameters(self.network)
-            total += loss.detach()
-        self.step += steps
-        return total.item() / steps
+    def loss(_: int) -> tuple[Tensor]:
+        with autocast(source.device, precision):
+            return (losses(network, source),)
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, and the rest as JSON, from which :meth:`load_state` goes on."""
-        tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        tensors |= optimiser_tensors(self.optimiser)
-        tensors["source"] = self.source.get_state()
-        return tensors, {
-            "step": self.step,
-            "scheduler": self.scheduler.state_dict(),
-            "groups": self.optimiser.state_dict()["param_groups"],
-        }
+    def look() -> Row:
+        (mean,) = training.run(loss, range(min(between, steps - training.step)))
+        return {"step": training.step, "loss": mean}
 
-    def load_state(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """Go back to a state that :meth:`state` gave."""
-        self.network.load_state_dict(tensors_below(tensors, "model."))
-        self.average.load_state_dict(tensors_below(tensors, "average."))
-        restore_optimiser(self.optimiser, tensors, progress["groups"])
-        self.scheduler.load_state_dict(progress["scheduler"])
-        self.source.set_state(tensors["source"])
-        self.step = progress["step"]
+    kept = training.fit(
+        look,
+        math.ceil(steps / between),
+        note=lambda row: f"loss {row['loss']:.4f}, step {row['step']}",
+        checkpoint=checkpoint,
+        setting={**(setting or {}), "steps": steps, "learning_rate": learning_rate},
+    )
+    return kept.requires_grad_(False)

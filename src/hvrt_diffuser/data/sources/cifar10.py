@@ -14,22 +14,19 @@ from torchvision.datasets.utils import calculate_md5, check_integrity, extract_a
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources.downloading import download as fetch_files
-from hvrt_diffuser.data.sources.resizing import resize_labelled
-from hvrt_diffuser.data.sources.splits import ImageSplits
 
 __all__ = ["read_cifar10"]
 
 SOURCE = "torchvision CIFAR10"
 
 
-def read_cifar10(root: Path, download: bool, resize: int | None) -> ImageSplits:
-    """Read CIFAR-10, uint8 (50000, 3, 32, 32) and (10000, 3, 32, 32) unless resized.
+def read_cifar10(root: Path, download: bool) -> tuple[LabelledImages, LabelledImages]:
+    """Read CIFAR-10 to train and to test on, uint8 (50000, 3, 32, 32) and (10000, 3, 32, 32).
 
     Args:
         root: a folder that holds the folder ``cifar-10-batches-py``, the files of that folder, or
             ``cifar-10-python.tar.gz``, which is unpacked elsewhere.
         download: whether torchvision may fetch what is missing, into ``root``.
-        resize: the side in pixels to resize each image to, or None.
 
     Raises:
         InputError: files that are missing, or whose md5 is not the one that torchvision knows.
@@ -38,15 +35,15 @@ def read_cifar10(root: Path, download: bool, resize: int | None) -> ImageSplits:
         fetch_files("CIFAR10", root, partial(datasets.CIFAR10, root, download=True))
     for folder in _folders(root):
         if not _missing(folder):
-            return _read_folder(folder, resize)
+            return _read_folder(folder)
     archive = _archive(root)
     if archive.is_file():
-        return _read_archive(archive, resize)
+        return _read_archive(archive)
     fullest = min(_folders(root), key=lambda folder: len(_missing(folder)))
     raise InputError(
         f"{root} lacks {', '.join(_missing(fullest))} of torchvision's CIFAR10, expected there, in "
-        f"{_folders(root)[0]} or within {archive}: put the files there, or set dataset.download to "
-        "true"
+        f"{_folders(root)[0]} or within {archive}: put the files there, or give "
+        "download=True"
     )
 
 
@@ -74,16 +71,16 @@ def _missing(folder: Path) -> list[str]:
     return [name for name in _checksums() if not (folder / name).is_file()]
 
 
-def _read_archive(archive: Path, resize: int | None) -> ImageSplits:
+def _read_archive(archive: Path) -> tuple[LabelledImages, LabelledImages]:
     """Read the batches of an archive, unpacked into a temporary folder."""
     if not check_integrity(archive, datasets.CIFAR10.tgz_md5):
         raise _corrupt(archive, datasets.CIFAR10.tgz_md5)
     with TemporaryDirectory() as temporary:
         extract_archive(archive, temporary)
-        return _read_folder(Path(temporary, datasets.CIFAR10.base_folder), resize)
+        return _read_folder(Path(temporary, datasets.CIFAR10.base_folder))
 
 
-def _read_folder(folder: Path, resize: int | None) -> ImageSplits:
+def _read_folder(folder: Path) -> tuple[LabelledImages, LabelledImages]:
     """Read a folder that holds every file."""
     with TemporaryDirectory() as temporary:
         # torchvision looks for a folder of one name, which a flat layout does not have
@@ -95,9 +92,7 @@ def _read_folder(folder: Path, resize: int | None) -> ImageSplits:
                 if not check_integrity(folder / name, md5):
                     raise _corrupt(folder / name, md5) from error
             raise
-    return ImageSplits(
-        resize_labelled(_labelled(train), resize), resize_labelled(_labelled(test), resize)
-    )
+    return _labelled(train), _labelled(test)
 
 
 def _corrupt(path: Path, md5: str) -> InputError:

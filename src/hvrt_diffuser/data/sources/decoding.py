@@ -119,5 +119,5 @@ def _unlike(image: Example, example: Example) -> InputError:
         )
     return InputError(
         f"{image.where} is {w}x{h} pixels and {example.where} is {w_0}x{h_0}, expected one size in "
-        "a dataset: set dataset.resize to a side in pixels"
+        "a dataset: give resize, a side in pixels"
     )

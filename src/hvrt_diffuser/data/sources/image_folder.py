@@ -6,52 +6,59 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from pydantic import Field
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.data.sources.arguments import folder_name
+from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, Root, folder_name
 from hvrt_diffuser.data.sources.decoding import Example, decode_images
 from hvrt_diffuser.data.sources.resizing import resized_name
 from hvrt_diffuser.data.sources.splits import ImageSplits
 
-__all__ = ["read_image_folder"]
+__all__ = ["ImageFolder"]
 
 EXTENSIONS = (".png", ".jpg", ".jpeg")
 LISTED = 5  # as many of a long list of names as a sentence bears
 
 
-def read_image_folder(root: Path, resize: int | None) -> ImageSplits:
-    """Read PNG and JPEG files that lie in a folder per class.
+@SOURCES.register("image_folder")
+class ImageFolder(ImageSource):
+    """PNG and JPEG files that lie in a folder per class; class i is the i-th name in order.
 
     Names that begin with a dot are ignored, and nothing else.
-
-    Args:
-        root: holds a folder per class, or exactly the folders ``train`` and ``test``, which then
-            hold the same class folders each. Class i is the i-th folder name in order.
-        resize: the side in pixels to resize each image to, or None.
-
-    Raises:
-        InputError: no class, a class without images, anything that is no image, or images that
-            are not alike.
     """
-    if not root.is_dir():
-        raise InputError(
-            f"{root} is no folder, expected one that holds a folder per class: set dataset.root to "
-            "it"
-        )
-    source = resized_name(f"image_folder {folder_name(root)}", resize)
-    if [path.name for path in _visible(root)] != ["test", "train"]:
-        return ImageSplits(_read_split(_classes(root), source, resize)[0], None)
-    train, test = _classes(root / "train"), _classes(root / "test")
-    only = [f"train/{name}" for name in train if name not in test]
-    only += [f"test/{name}" for name in test if name not in train]
-    if only:
-        raise InputError(
-            f"{root} holds {_listed(only)} in one of train and test alone, expected the same class "
-            "folders in both: add the missing ones or remove these"
-        )
-    train_images, example = _read_split(train, source, resize)
-    return ImageSplits(train_images, _read_split(test, source, resize, example)[0])
+
+    root: Root = Field(
+        description="a folder that holds a folder per class, or exactly the folders train and "
+        "test, which then hold the same class folders each"
+    )
+
+    def read(self) -> ImageSplits:
+        """The images of each class.
+
+        Raises:
+            InputError: no class, a class without images, anything that is no image, or images that
+                are not alike.
+        """
+        root = self.root
+        if not root.is_dir():
+            raise InputError(
+                f"{root} is no folder, expected one that holds a folder per class: give that as "
+                "root"
+            )
+        source = resized_name(f"image_folder {folder_name(root)}", self.resize)
+        if [path.name for path in _visible(root)] != ["test", "train"]:
+            return ImageSplits(_read_split(_classes(root), source, self.resize)[0], None)
+        train, test = _classes(root / "train"), _classes(root / "test")
+        only = [f"train/{name}" for name in train if name not in test]
+        only += [f"test/{name}" for name in test if name not in train]
+        if only:
+            raise InputError(
+                f"{root} holds {_listed(only)} in one of train and test alone, expected the same "
+                "class folders in both: add the missing ones or remove these"
+            )
+        train_images, example = _read_split(train, source, self.resize)
+        return ImageSplits(train_images, _read_split(test, source, self.resize, example)[0])
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -69,7 +76,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     if not entries:
         raise InputError(
             f"{folder} is empty, expected a folder of PNG or JPEG images per class: put them there "
-            "or set dataset.root to the right folder"
+            "or give the right folder as root"
         )
     files = [path.name for path in entries if not path.is_dir()]
     if files:

@@ -16,8 +16,6 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources.downloading import download as fetch_files
 from hvrt_diffuser.data.sources.idx import read_idx
-from hvrt_diffuser.data.sources.resizing import resize_labelled
-from hvrt_diffuser.data.sources.splits import ImageSplits
 
 __all__ = ["MNIST_FAMILY", "read_mnist_family"]
 
@@ -62,7 +60,9 @@ MNIST_FAMILY = {
 }
 
 
-def read_mnist_family(name: str, root: Path, download: bool, resize: int | None) -> ImageSplits:
+def read_mnist_family(
+    name: str, root: Path, download: bool
+) -> tuple[LabelledImages, LabelledImages]:
     """Read both splits of a dataset of :data:`MNIST_FAMILY`, uint8 (n, 1, h, w).
 
     Args:
@@ -70,7 +70,6 @@ def read_mnist_family(name: str, root: Path, download: bool, resize: int | None)
         root: a folder that holds the four IDX files, or torchvision's layout of them; each may be
             gzipped.
         download: whether torchvision may fetch files that are missing, into ``root``.
-        resize: the side in pixels to resize each image to, or None.
 
     Raises:
         InputError: files that are missing, broken, foreign, or do not fit together.
@@ -89,14 +88,10 @@ def read_mnist_family(name: str, root: Path, download: bool, resize: int | None)
     if missing:
         raise InputError(
             f"{root} lacks {', '.join(missing)} of torchvision's {name}, expected there or in "
-            f"{root / member.folder / 'raw'}, each plain or with .gz: put the files there, or set "
-            "dataset.download to true"
+            f"{root / member.folder / 'raw'}, each plain or with .gz: put the files there, or give "
+            "download=True"
         )
-    splits = (
-        resize_labelled(_read_split(member, images, labels, f"torchvision {name}"), resize)
-        for images, labels in (files[:2], files[2:])
-    )
-    return ImageSplits(*splits)
+    return _read_split(name, files[0], files[1]), _read_split(name, files[2], files[3])
 
 
 def _find(member: Member, root: Path, stems: list[str]) -> tuple[list[Path], list[str]]:
@@ -112,9 +107,8 @@ def _find(member: Member, root: Path, stems: list[str]) -> tuple[list[Path], lis
     return [files[stem] for stem in stems if stem in files], [s for s in stems if s not in files]
 
 
-def _read_split(
-    member: Member, images_file: Path, labels_file: Path, source: str
-) -> LabelledImages:
+def _read_split(name: str, images_file: Path, labels_file: Path) -> LabelledImages:
+    member = MNIST_FAMILY[name]
     images, labels = read_idx(images_file, ndim=3), read_idx(labels_file, ndim=1)
     if len(images) != len(labels):
         raise InputError(
@@ -127,7 +121,7 @@ def _read_split(
         images[:, None],  # (n, 1, h, w)
         _number(member, labels, labels_file),
         member.class_names,
-        source,
+        f"torchvision {name}",
     )
 
 

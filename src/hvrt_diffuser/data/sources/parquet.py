@@ -11,15 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import Field
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.data.sources.arguments import folder_name
+from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, Root, folder_name
 from hvrt_diffuser.data.sources.decoding import Example, decode_images
 from hvrt_diffuser.data.sources.resizing import resized_name
 from hvrt_diffuser.data.sources.splits import ImageSplits
 
-__all__ = ["read_parquet"]
+__all__ = ["Parquet"]
 
 LAYOUT = "image: struct<bytes: binary, path: string> and label: int64"
 SHARD = re.compile(r"-(\d+)-of-(\d+)")
@@ -27,30 +28,32 @@ ROWS = 256  # rows decoded at a time, so that the encoded images never all stand
 LISTED = 20  # as many labels as a sentence bears
 
 
-def read_parquet(root: Path, resize: int | None) -> ImageSplits:
-    """Read images and labels from parquet files.
+@SOURCES.register("parquet")
+class Parquet(ImageSource):
+    """Parquet files in the layout that Hugging Face image datasets use."""
 
-    Args:
-        root: a folder that holds ``train*.parquet`` and perhaps ``test*.parquet``, or whose folder
-            ``data`` does; or a single parquet file, which brings no test split.
-        resize: the side in pixels to resize each image to, or None.
-
-    Returns:
-        The splits, with the class names of the files' metadata or else ``0`` ... ``k - 1``.
-
-    Raises:
-        InputError: missing files, shards or columns, labels other than 0 ... k - 1 without gaps,
-            bytes that are no image, or images that are not alike.
-    """
-    train_files, test_files = ([(path, _open(path)) for path in paths] for paths in _find(root))
-    names = _class_names(train_files + test_files)
-    source = resized_name(f"parquet {folder_name(root)}", resize)
-    train, example = _read_split(train_files, names, source, resize)
-    if not test_files:
-        return ImageSplits(train, None)
-    return ImageSplits(
-        train, _read_split(test_files, train.class_names, source, resize, example)[0]
+    root: Root = Field(
+        description="a folder that holds train*.parquet and perhaps test*.parquet, or whose folder "
+        "data does, or a single parquet file, which brings no test split"
     )
+
+    def read(self) -> ImageSplits:
+        """The splits, with the class names of the files' metadata or else ``0`` ... ``k - 1``.
+
+        Raises:
+            InputError: missing files, shards or columns, labels other than 0 ... k - 1 without
+                gaps, bytes that are no image, or images that are not alike.
+        """
+        train_files, test_files = (
+            [(path, _open(path)) for path in paths] for paths in _find(self.root)
+        )
+        names = _class_names(train_files + test_files)
+        source = resized_name(f"parquet {folder_name(self.root)}", self.resize)
+        train, example = _read_split(train_files, names, source, self.resize)
+        if not test_files:
+            return ImageSplits(train, None)
+        test, _ = _read_split(test_files, train.class_names, source, self.resize, example)
+        return ImageSplits(train, test)
 
 
 def _find(root: Path) -> tuple[list[Path], list[Path]]:
@@ -59,8 +62,8 @@ def _find(root: Path) -> tuple[list[Path], list[Path]]:
         return [root], []
     if not root.is_dir():
         raise InputError(
-            f"{root} does not exist, expected a parquet file or a folder with train*.parquet: set "
-            "dataset.root to it"
+            f"{root} does not exist, expected a parquet file or a folder with train*.parquet: "
+            "give that as root"
         )
     folders = [root, root / "data"]
     holding = [folder for folder in folders if any(folder.glob("train*.parquet"))]
@@ -68,7 +71,7 @@ def _find(root: Path) -> tuple[list[Path], list[Path]]:
         found = "train*.parquet in both" if holding else "no train*.parquet in either"
         raise InputError(
             f"{root} and {root / 'data'} hold {found}, expected the files of one dataset in one of "
-            "them: set dataset.root to the folder or the parquet file to read"
+            "them: give the folder or the parquet file to read as root"
         )
     return _shards(holding[0], "train"), _shards(holding[0], "test")
 

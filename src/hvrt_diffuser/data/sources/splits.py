@@ -33,7 +33,7 @@ class ImageSplits:
             raise InputError(
                 f"{self.train.source} has training images of shape {self.train.shape} and test "
                 f"images of shape {self.test.shape} (channels, height, width), expected one shape: "
-                "set dataset.resize to a side in pixels where the sizes differ, convert the images "
+                "give resize, a side in pixels, where the sizes differ, convert the images "
                 "to grey or RGB where the channels do"
             )
         if self.train.class_names != self.test.class_names:

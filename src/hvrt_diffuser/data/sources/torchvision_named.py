@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from difflib import get_close_matches
+
+from pydantic import Field, field_validator
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.data.sources.arguments import require_known
+from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, Root
 from hvrt_diffuser.data.sources.cifar10 import read_cifar10
 from hvrt_diffuser.data.sources.mnist_family import MNIST_FAMILY, read_mnist_family
+from hvrt_diffuser.data.sources.resizing import resize_labelled
 from hvrt_diffuser.data.sources.splits import ImageSplits
 
-__all__ = ["TORCHVISION_NAMES", "read_torchvision"]
+__all__ = ["Torchvision"]
 
-TORCHVISION_NAMES = (*MNIST_FAMILY, "CIFAR10")
+NAMES = (*MNIST_FAMILY, "CIFAR10")
 
 
-def read_torchvision(name: str, root: Path, download: bool, resize: int | None) -> ImageSplits:
-    """Read both splits of one of :data:`TORCHVISION_NAMES`.
+@SOURCES.register("torchvision")
+class Torchvision(ImageSource):
+    """A dataset that torchvision knows by name, with its test split."""
 
-    Args:
-        name: the dataset.
-        root: the folder that holds its files, or that receives them.
-        download: whether torchvision may fetch files that are missing.
-        resize: the side in pixels to resize each image to, or None.
+    name: str = Field(description=f"one of {', '.join(NAMES)}")
+    root: Root = Field(description="the folder of its files, or the one that receives them")
+    download: bool = Field(False, description="fetch files that are missing")
 
-    Raises:
-        InputError: an unknown name, or files that are missing or broken.
-    """
-    require_known("dataset.name", name, TORCHVISION_NAMES)
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} is a file, expected the folder of {name}: set dataset.root to it")
-    if name == "CIFAR10":
-        return read_cifar10(root, download, resize)
-    return read_mnist_family(name, root, download, resize)
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NAMES:
+            by_lower = {known.lower(): known for known in NAMES}
+            close = [by_lower[match] for match in get_close_matches(name.lower(), by_lower)]
+            advice = f"did you mean {' or '.join(close)}?" if close else "choose one of these"
+            raise ValueError(f"expected one of {', '.join(NAMES)}: {advice}")
+        return name
+
+    def read(self) -> ImageSplits:
+        """Both splits."""
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(
+                f"{self.root} is a file, expected the folder of {self.name}: give that as root"
+            )
+        if self.name == "CIFAR10":
+            splits = read_cifar10(self.root, self.download)
+        else:
+            splits = read_mnist_family(self.name, self.root, self.download)
+        train, test = (resize_labelled(images, self.resize) for images in splits)
+        return ImageSplits(train, test)

@@ -1,19 +1,27 @@
-"""DVP-VAE as a generator like the others."""
+"""DVP-VAE as a whole model like the others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from hvrt_diffuser.common.registry import SAMPLERS
+from hvrt_diffuser.common.seeding import generator
+from hvrt_diffuser.data.binary import binary_images
+from hvrt_diffuser.image_models.dvp_vae.bounds import bounds
 from hvrt_diffuser.image_models.dvp_vae.model import DVPVAE
 from hvrt_diffuser.image_models.dvp_vae.settings import SETTINGS, Setting
 from hvrt_diffuser.image_models.dvp_vae.training import TrainingOptions, check_size, train
-from hvrt_diffuser.image_models.protocol import requested_labels
+from hvrt_diffuser.image_models.protocol import (
+    ImageModel,
+    ImageModelEstimator,
+    requested_labels,
+)
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["DVPVAEEstimator", "DVPVAEGenerator"]
@@ -22,52 +30,38 @@ AT_ONCE = 1024  # images that are drawn together
 
 
 @dataclass(frozen=True)
-class DVPVAEGenerator:
+class DVPVAEGenerator(ImageModel):
     """Draws images without classes: all labels are 0.
 
     Attributes:
         network: trained.
-        n_images: that it was trained on.
+        counts: int64 (1,), the number of images that it was trained on.
         steps: of its diffusion.
+        origin: what it was fitted by, kept in the file's header.
     """
 
     network: DVPVAE
-    n_images: int
+    counts: Tensor
     steps: int
+    origin: dict[str, Any]
 
-    @property
-    def n_classes(self) -> int:
-        """1: it knows none."""
-        return 1
-
-    @property
-    def counts(self) -> Tensor:
-        """int64 (1,), the number of images that it was trained on."""
-        return torch.tensor([self.n_images], device=self.device)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it draws."""
-        return next(self.network.parameters()).device
+    form: ClassVar[str] = "DVP-VAE"
 
     def sample(
         self, n: int, labels: Tensor | None = None, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """See :meth:`hvrt_diffuser.image_models.ImageGenerator.sample`."""
+        """See :meth:`hvrt_diffuser.image_models.ImageModel.sample`."""
         labels = requested_labels(n, labels, self.counts, generator)
         sizes = [min(AT_ONCE, n - start) for start in range(0, n, AT_ONCE)]
         images = [self.network.sample(size, self.steps, generator) for size in sizes]
         return (torch.cat(images).clamp(0, 1) * 255).round().to(torch.uint8), labels
 
-    def save(self, path: str | Path) -> None:
-        """Write the network; :meth:`DVPVAE.load` reads it."""
-        self.network.save(path)
 
-
-class DVPVAEEstimator(BaseModel):
+@SAMPLERS.register("dvp_vae")
+class DVPVAEEstimator(ImageModelEstimator):
     """Which setting of :data:`SETTINGS` is trained, how fast and for how long."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    what: ClassVar[str] = "a hierarchical VAE with a diffusion-based VampPrior"
 
     setting: str = Field("reduced_mnist", description="a name of SETTINGS")
     epochs: int | None = Field(None, ge=1, description="null is as many as the setting has")
@@ -107,17 +101,20 @@ class DVPVAEEstimator(BaseModel):
         device: torch.device,
         checkpoint: Checkpoint | None = None,
     ) -> DVPVAEGenerator:
-        """Train on images uint8 (n, c, h, w); labels are not looked at.
-
-        Raises:
-            InputError: images that do not fit the setting, or a checkpoint of another training.
-            FloatingPointError: the loss became infinite or NaN.
-        """
+        """See :meth:`ImageModelEstimator.fit`; labels are not looked at."""
         setting, options = self._chosen()
         network, _ = train(
             images, setting.architecture, options, seed=seed, device=device, checkpoint=checkpoint
         )
-        return DVPVAEGenerator(network.to(device), len(images), setting.steps)
+        counts = torch.tensor([len(images)], device=device)
+        return DVPVAEGenerator(network.to(device), counts, setting.steps, self.origin(seed))
+
+    def bound(self, model: DVPVAEGenerator, images: Tensor, seed: int) -> float | None:
+        """See :meth:`ImageModelEstimator.bound`; None for colour."""
+        if images.shape[1] != 1:
+            return None
+        source = generator(seed, "rivals", "posterior", device=model.device)
+        return bounds(model.network, binary_images(images).to(model.device), source=source).elbo
 
     def _chosen(self) -> tuple[Setting, TrainingOptions]:
         setting = SETTINGS[self.setting]

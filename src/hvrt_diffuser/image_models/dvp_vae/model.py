@@ -7,8 +7,8 @@ frequencies; every level of the prior sees it, and a diffusion model is its prio
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import read_tensors, write_tensors
 from hvrt_diffuser.image_models.dvp_vae.blocks import ResidualBlock
 from hvrt_diffuser.image_models.dvp_vae.likelihood import (
     bernoulli_log_likelihood,
@@ -29,7 +28,6 @@ from hvrt_diffuser.image_models.dvp_vae.pseudoinput import Pseudoinput
 
 __all__ = ["DVPVAE", "Architecture", "Normal", "Pass"]
 
-KIND = "DVP-VAE"
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -10.0, 1.0
 MIN_LOG_VARIANCE_U, MAX_LOG_VARIANCE_U = -12.0, -5.0
 
@@ -65,6 +63,13 @@ class Architecture:
     denoiser_width: int
     denoiser_blocks: int
     components: int
+
+    @classmethod
+    def read(cls, held: Mapping[str, Any]) -> Architecture:
+        """From JSON, which has lists for tuples."""
+        scales = tuple(tuple(scale) for scale in held["scales"])
+        tuples = {"shape": tuple(held["shape"]), "gamma": tuple(held["gamma"]), "scales": scales}
+        return cls(**{**held, **tuples})
 
     def __post_init__(self) -> None:
         resolutions = [resolution for resolution, _ in self.scales]
@@ -174,12 +179,15 @@ class DVPVAE(nn.Module):
     """The network; images are (n, c, h, w) in [0, 1], binary for a Bernoulli likelihood.
 
     Args:
-        architecture: what to build.
+        architecture: what to build, or JSON of it.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture | Mapping[str, Any]) -> None:
         super().__init__()
+        if not isinstance(architecture, Architecture):
+            architecture = Architecture.read(architecture)
         a = self.architecture = architecture
+        self.size = {"architecture": asdict(architecture)}
         c = a.shape[0]
         hidden = math.floor(a.multiplier * a.channels)
         self.pseudoinput = Pseudoinput(a.shape, a.dct_size)
@@ -297,30 +305,3 @@ class DVPVAE(nn.Module):
         if not self.architecture.components:
             return parameters.sigmoid()
         return sample_logistic_mixture(parameters, self.architecture.shape[0], source)
-
-    def save(self, path: str | Path) -> None:
-        """Write the weights, and in the header what rebuilds the network."""
-        header: dict[str, Any] = {"kind": KIND, "architecture": asdict(self.architecture)}
-        write_tensors(path, self.state_dict(), header)
-
-    @classmethod
-    def load(cls, path: str | Path) -> DVPVAE:
-        """Read what :meth:`save` wrote; the network is in evaluation mode, on the CPU.
-
-        Raises:
-            InputError: the file is missing, cut short, or holds something else.
-        """
-        tensors, header = read_tensors(path, KIND)
-        held = dict(header["architecture"])
-        for name in ("shape", "gamma"):
-            held[name] = tuple(held[name])
-        held["scales"] = tuple(tuple(scale) for scale in held["scales"])
-        model = cls(Architecture(**held))
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise InputError(
-                f"{path} holds weights of another network than the architecture in its header: "
-                "delete it and train again"
-            ) from error
-        return model.eval()

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import asdict
-from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import tensors_below
-from hvrt_diffuser.common.progress import progress
-from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.common.options import Options
+from hvrt_diffuser.common.seeding import borrowed_seed, generator
 from hvrt_diffuser.image_models.dvp_vae.bounds import bounds, training_terms
 from hvrt_diffuser.image_models.dvp_vae.model import DVPVAE, Architecture
 from hvrt_diffuser.training.averaging import running_average
-from hvrt_diffuser.training.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from hvrt_diffuser.training.checkpoint import Checkpoint
+from hvrt_diffuser.training.loop import Row, Training, shuffled
 
 __all__ = ["TrainingOptions", "binarise", "check_size", "train"]
 
-Row = dict[str, Any]
 
-
-class TrainingOptions(BaseModel):
+class TrainingOptions(Options):
     """How a DVP-VAE is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(ge=1, description="passes over the training images")
     batch_size: int = Field(128, ge=1, description="images per optimiser step")
@@ -94,131 +88,69 @@ def train(
         FloatingPointError: the loss became infinite or NaN.
     """
     check_size(images, architecture, options)
-    training = _Training(images, architecture, options, seed, device)
+    order = generator(seed, "DVP-VAE", "order")
+    source = generator(seed, "DVP-VAE", "draws", device=device)
     setting = {
         **options.model_dump(),
         **{f"architecture_{name}": str(value) for name, value in asdict(architecture).items()},
         "seed": seed,
         "images": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
     }
-    state = checkpoint.read(setting) if checkpoint else None
-    if state:
-        training.load_state(*state)
-    with progress("training the DVP-VAE", options.epochs, "epochs") as advance:
-        for _ in training.history:
-            advance("taken from the checkpoint")
-        while len(training.history) < options.epochs:
-            row = training.run_epoch()
-            row["validation"] = None if validation is None else training.bound(validation)
-            if checkpoint:
-                checkpoint.write(*training.state(), setting)
-            advance(f"-ELBO {row['loss']:.2f} nats per image")
-    return training.kept().cpu().eval(), training.history
+    images = images.to(device)
+    with borrowed_seed(seed, "DVP-VAE", "weights"):
+        model = DVPVAE(architecture).to(device)
 
-
-class _Training:
-    """Everything that changes during a training."""
-
-    def __init__(
-        self,
-        images: Tensor,
-        architecture: Architecture,
-        options: TrainingOptions,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self.options, self.device, self.seed = options, device, seed
-        self.images = images.to(device)
-        self.order = generator(seed, "DVP-VAE", "order")
-        self.source = generator(seed, "DVP-VAE", "draws", device=device)
-        # torch's initialisers draw from the global generator: borrow it, and give it back.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "DVP-VAE", "weights"))
-            self.model = DVPVAE(architecture).to(device)
-        first = generator(seed, "DVP-VAE", "pseudoinputs", device=device)
-        self.model.pseudoinput.fit(self._pixels(self.images, first))
-        self.average = AveragedModel(self.model, multi_avg_fn=running_average(options.ema_decay))
-        self.optimiser = torch.optim.Adamax(self.model.parameters(), lr=options.learning_rate)
-        self.steps_per_epoch = len(images) // options.batch_size
-        self.scheduler = CosineAnnealingLR(
-            self.optimiser,
-            options.epochs * self.steps_per_epoch,
-            eta_min=options.last_learning_rate,
-        )
-        self.history: list[Row] = []
-
-    def _pixels(self, images: Tensor, source: torch.Generator) -> Tensor:
+    def pixels(images: Tensor, source: torch.Generator) -> Tensor:
         """Images as the likelihood has them."""
-        if self.model.architecture.components:
-            return images.float() / 255
-        return binarise(images, source)
+        return images.float() / 255 if architecture.components else binarise(images, source)
 
-    def run_epoch(self) -> Row:
-        """One pass over the images, and the row that it adds to the history."""
-        self.model.train()
-        m = self.options.batch_size
-        order = torch.randperm(len(self.images), generator=self.order).to(self.device)
-        sums = torch.zeros(3 + len(self.model.levels), device=self.device)
-        for i in range(self.steps_per_epoch):
-            x = self._pixels(self.images[order[i * m : (i + 1) * m]], self.source)
-            terms = training_terms(self.model, x, self.source)
-            loss = terms.total.mean()
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip)
-            self.optimiser.step()
-            self.scheduler.step()
-            self.average.update_parameters(self.model)
-            parts = [loss.detach()[None], terms.nll.detach().mean()[None]]
-            parts += [terms.pseudoinput.detach().mean()[None], terms.levels.detach().mean(dim=1)]
-            sums += torch.cat(parts)
-        loss_mean, nll, pseudoinput, *levels = (sums / self.steps_per_epoch).tolist()
-        epoch = len(self.history) + 1
-        if not math.isfinite(loss_mean):
-            raise FloatingPointError(
-                f"the loss of the DVP-VAE became {loss_mean} in epoch {epoch}: lower its "
-                f"learning_rate (now {self.options.learning_rate})"
-            )
-        row: Row = {
-            "epoch": epoch,
-            "loss": loss_mean,
+    first = generator(seed, "DVP-VAE", "pseudoinputs", device=device)
+    model.pseudoinput.fit(pixels(images, first))
+    optimiser = torch.optim.Adamax(model.parameters(), lr=options.learning_rate)
+    training = Training(
+        "training the DVP-VAE",
+        model,
+        optimiser,
+        CosineAnnealingLR(
+            optimiser,
+            options.epochs * (len(images) // options.batch_size),
+            eta_min=options.last_learning_rate,
+        ),
+        generators={"order": order, "source": source},
+        average=AveragedModel(model, multi_avg_fn=running_average(options.ema_decay)),
+        clip=options.clip,
+    )
+
+    def loss(index: Tensor) -> tuple[Tensor, ...]:
+        terms = training_terms(model, pixels(images[index], source), source)
+        levels = terms.levels.mean(dim=1)
+        return terms.total.mean(), terms.nll.mean(), terms.pseudoinput.mean(), levels
+
+    def bound() -> float | None:
+        """-ELBO by the averaged weights, with the same noise after every epoch."""
+        if validation is None:
+            return None
+        noise = generator(seed, "DVP-VAE", "validation", device=device)
+        return bounds(training.kept.eval(), validation.to(device), source=noise).elbo
+
+    def epoch() -> Row:
+        batches = shuffled(len(images), options.batch_size, order, device)
+        total, nll, pseudoinput, *levels = training.run(loss, batches)
+        return {
+            "epoch": len(training.history) + 1,
+            "loss": total,
             "nll": nll,
             "pseudoinput": pseudoinput,
             "levels": levels,
-        }
-        self.history.append(row)
-        return row
-
-    def bound(self, images: Tensor) -> float:
-        """-ELBO of images by the averaged weights, with the same noise after every epoch."""
-        source = generator(self.seed, "DVP-VAE", "validation", device=self.device)
-        return bounds(self.kept().eval(), images.to(self.device), source=source).elbo
-
-    def kept(self) -> DVPVAE:
-        """The averaged weights."""
-        model = self.average.module
-        assert isinstance(model, DVPVAE)
-        return model
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, and the rest as JSON, from which :meth:`load_state` goes on."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        tensors |= optimiser_tensors(self.optimiser)
-        tensors["generator.order"] = self.order.get_state()
-        tensors["generator.source"] = self.source.get_state()
-        return tensors, {
-            "history": self.history,
-            "scheduler": self.scheduler.state_dict(),
-            "groups": self.optimiser.state_dict()["param_groups"],
+            "validation": bound(),
         }
 
-    def load_state(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
-        """Go back to a state that :meth:`state` gave."""
-        self.model.load_state_dict(tensors_below(tensors, "model."))
-        self.average.load_state_dict(tensors_below(tensors, "average."))
-        restore_optimiser(self.optimiser, tensors, progress["groups"])
-        self.scheduler.load_state_dict(progress["scheduler"])
-        self.order.set_state(tensors["generator.order"])
-        self.source.set_state(tensors["generator.source"])
-        self.history = progress["history"]
+    kept = training.fit(
+        epoch,
+        options.epochs,
+        unit="epochs",
+        note=lambda row: f"-ELBO {row['loss']:.2f} nats per image",
+        checkpoint=checkpoint,
+        setting=setting,
+    )
+    return kept.cpu(), training.history

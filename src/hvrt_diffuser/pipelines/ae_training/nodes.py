@@ -6,33 +6,44 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hvrt_diffuser.autoencoders import Autoencoder, train_autoencoder
+from hvrt_diffuser.autoencoders import Autoencoder, AutoencoderEstimator
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
-__all__ = ["plot_training_curves", "train"]
+__all__ = ["plot_training_curves", "train", "train_vae"]
 
 
 def train(
+    images_train: LabelledImages, options: AETrainingOptions, seed: int, checkpoint: Checkpoint
+) -> tuple[Autoencoder, pd.DataFrame]:
+    """The chosen autoencoder, and its training by epoch."""
+    return _fit(options.chosen, images_train, options, seed, checkpoint)
+
+
+def train_vae(
     images_train: LabelledImages,
     options: AETrainingOptions,
-    beta: float,
+    baseline: BaselineOptions,
     seed: int,
-    device: str,
     checkpoint: Checkpoint,
 ) -> tuple[Autoencoder, pd.DataFrame]:
-    """Train an autoencoder; ``beta`` takes the place of the options' own.
+    """A VAE of the same options."""
+    return _fit(options.vae(baseline.beta), images_train, options, seed, checkpoint)
 
-    Above 0 its KL term also takes the place of a regulariser.
-    """
-    regulariser = None if beta else options.regulariser
-    model, history = train_autoencoder(
-        images_train.images,
-        options.model_copy(update={"beta": beta, "regulariser": regulariser}),
+
+def _fit(
+    estimator: AutoencoderEstimator,
+    images: LabelledImages,
+    options: AETrainingOptions,
+    seed: int,
+    checkpoint: Checkpoint,
+) -> tuple[Autoencoder, pd.DataFrame]:
+    model, history = estimator.fit(
+        images.images,
         seed=seed,
-        device=resolve_device(options.device or device),
+        device=resolve_device(options.device or "auto"),
         checkpoint=checkpoint,
     )
     return model, pd.DataFrame(history)
@@ -50,7 +61,7 @@ def plot_training_curves(history: pd.DataFrame) -> Figure:
         "train_penalty": "penalty",
     }
     shown = ["train_loss", "validation_loss"]
-    if history["train_kl"].any():
+    if "train_kl" in history and history["train_kl"].any():
         shown += ["train_nll", "train_kl"]
     if "train_penalty" in history:
         shown += ["train_nll", "train_penalty"]

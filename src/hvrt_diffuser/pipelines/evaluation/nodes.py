@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.catalog.latents import table_to_latents
-from hvrt_diffuser.classifiers import Classifier, classify, train_judge
+from hvrt_diffuser.classifiers import Classifier, JudgeOptions, classify, train_judge
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
+from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import (
+    MOST_COMPARED,
+    Bench,
     Extractor,
     classifier_features,
     encoder_features,
@@ -21,25 +22,23 @@ from hvrt_diffuser.judge import (
     measure,
     pixels,
 )
-from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
-from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
-from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
+from hvrt_diffuser.pipelines.evaluation.parameters import EvaluateOptions
 from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap
 
 __all__ = ["evaluate", "train_classifier_judge"]
 
 
 def train_classifier_judge(
-    images_train: LabelledImages, options: EvaluationOptions, seed: int, device: str
+    images_train: LabelledImages, options: JudgeOptions, device: str, seed: int
 ) -> Classifier:
     """The judge, which has seen real training images alone."""
     return train_judge(
         images_train.images,
         images_train.labels,
         len(images_train.class_names),
-        options.judge,
+        options,
         seed=seed,
-        device=resolve_device(options.device or device),
+        device=resolve_device(device),
     )
 
 
@@ -47,46 +46,47 @@ def evaluate(
     synthetic_images: LabelledImages,
     images_train: LabelledImages,
     images_test: LabelledImages,
-    latents_train: pd.DataFrame,
-    latents_test: pd.DataFrame,
-    latent_sampler: LatentSampler,
-    autoencoder: Autoencoder,
+    generator: HVRTDiffuser,
     vae: Autoencoder,
-    vae_options: BaselineOptions,
     classifier: Classifier,
-    generation: GenerationOptions,
-    options: EvaluationOptions,
-    seed: int,
-    device: str,
+    options: EvaluateOptions,
 ) -> dict[str, Any]:
     """Every measure on every set, with the sizes of the sets."""
-    where = resolve_device(options.device or device)
+    where = resolve_device(options.device or "auto")
+    autoencoder = generator.autoencoder
+    assert autoencoder is not None, "a run always has one"
+    bench = Bench(
+        images_train,
+        images_test,
+        classifier,
+        n=len(synthetic_images),
+        compared=MOST_COMPARED,
+        device=where,
+        autoencoder=autoencoder,
+    )
+    sampler = generator.sampler
     evidence = gather(
         synthetic_images,
-        (images_train, table_to_latents(latents_train)[0]),
-        (images_test, table_to_latents(latents_test)[0]),
-        latent_sampler,
-        autoencoder,
-        (vae_options.name, vae),
-        classifier,
+        bench,
+        sampler if isinstance(sampler, LatentSampler) else None,
+        (options.vae, vae),
         _extractors(classifier, autoencoder, options, where),
-        class_id=generation.class_id,
-        seed=seed,
-        device=where,
+        class_id=options.class_id,
+        seed=options.seed,
     )
     _, probabilities = classify(classifier, images_test.images, where)
     correct = probabilities.argmax(1) == images_test.labels
     return {
-        "origin": latent_sampler.origin,
+        "origin": dict(generator.origin),
         "images": fingerprint(synthetic_images),
         "latent_dim": autoencoder.architecture.latent_dim,
-        "leaves": _leaves(latent_sampler),
+        "leaves": _leaves(generator.sampler),
         "judge_accuracy": 100 * correct.double().mean().item(),
-        **measure(evidence),
+        **measure(evidence, options.metrics),
     }
 
 
-def _leaves(sampler: LatentSampler) -> dict[str, int] | None:
+def _leaves(sampler: Any) -> dict[str, int] | None:
     """How fine the partition is, where there is one."""
     if not isinstance(sampler, SmoothedBootstrap):
         return None
@@ -99,7 +99,7 @@ def _leaves(sampler: LatentSampler) -> dict[str, int] | None:
 def _extractors(
     classifier: Classifier,
     autoencoder: Autoencoder,
-    options: EvaluationOptions,
+    options: EvaluateOptions,
     device: torch.device,
 ) -> dict[str, Extractor]:
     makers = {

@@ -7,23 +7,39 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from hvrt_diffuser.classifiers import JudgeOptions
-from hvrt_diffuser.judge import ExtractorName
+from hvrt_diffuser.judge import MEASURED, ExtractorName
+from hvrt_diffuser.metrics import named_metrics
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
-__all__ = ["EvaluationOptions"]
+__all__ = ["EvaluateOptions", "EvaluationOptions"]
 
 
 class EvaluationOptions(DeviceOptions):
     """How the synthetic images are judged."""
 
     extractors: tuple[ExtractorName, ...] = Field(
-        description="features that Fréchet distances are measured in, classifier among them"
+        ("classifier", "encoder"),
+        description="features that Fréchet distances are measured in, classifier among them",
+    )
+    metrics: tuple[str, ...] = Field(
+        MEASURED,
+        description="what is measured in the classifier's features: names, or paths of functions",
     )
     inception_weights: Path | None = Field(
-        description="file of the weights of FID, for the extractor inception"
+        None, description="file of the weights of FID, for the extractor inception"
     )
-    inception_download: bool = Field(description="fetch those weights where no file is given")
-    judge: JudgeOptions = Field(description="the classifier whose features are compared")
+    inception_download: bool = Field(
+        False, description="fetch those weights where no file is given"
+    )
+    judge: JudgeOptions = Field(
+        JudgeOptions(), description="the classifier whose features are compared"
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _there(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        named_metrics(names)
+        return names
 
     @field_validator("extractors")
     @classmethod
@@ -31,3 +47,11 @@ class EvaluationOptions(DeviceOptions):
         if "classifier" not in names:
             raise ValueError("classifier is missing, on which the verdict rests")
         return names
+
+
+class EvaluateOptions(EvaluationOptions):
+    """What ``evaluate`` has to know; put together from ``evaluation`` and other blocks."""
+
+    class_id: int | None = Field(description="of generation: the only class that was asked for")
+    vae: str = Field(description="name of the VAE's row")
+    seed: int = Field(description="of the run")

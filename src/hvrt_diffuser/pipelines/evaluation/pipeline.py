@@ -10,13 +10,17 @@ __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From images, latents and models to ``classifier`` and ``evaluation_metrics``."""
-    settings = ["params:evaluation", "params:seed", "params:device"]
+    """From images and models to ``classifier`` and ``evaluation_metrics``."""
     return pipeline(
         [
             node(
                 train_classifier_judge,
-                ["images_train", *settings],
+                [
+                    "images_train",
+                    "params:evaluation.judge",
+                    "params:evaluation.device",
+                    "params:seed",
+                ],
                 "classifier",
                 name="train_judge",
                 tags="gpu",
@@ -27,15 +31,10 @@ def create_pipeline() -> Pipeline:
                     "synthetic_images",
                     "images_train",
                     "images_test",
-                    "latents_train",
-                    "latents_test",
                     "latent_sampler",
-                    "autoencoder",
                     "standard_vae",
-                    "params:standard_vae",
                     "classifier",
-                    "params:generation",
-                    *settings,
+                    "params:evaluate",
                 ],
                 "evaluation_metrics",
                 name="evaluate",

@@ -59,7 +59,6 @@ def export(
 
 
 def _in_words(origin: dict[str, Any]) -> str:
-    """What drew the latents."""
-    if origin["sampler"] == "HVRT":
-        return f"{origin['partitioner']}, {origin['strategy']}"
-    return f"{origin['sampler']}, strength {origin['strength']:g}"
+    """What drew the images, with the options that matter most."""
+    shown = {k: v for k, v in origin.items() if k in ("partitioner", "strategy", "strength")}
+    return ", ".join([origin["sampler"], *(f"{name} {value}" for name, value in shown.items())])

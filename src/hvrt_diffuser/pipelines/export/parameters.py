@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.data.card import Form
-from hvrt_diffuser.pipelines.options import Options
 
 __all__ = ["ExportOptions"]
 
@@ -13,4 +13,4 @@ __all__ = ["ExportOptions"]
 class ExportOptions(Options):
     """In which form the synthetic images are handed on."""
 
-    form: Form = Field(description="of the files beside the card")
+    form: Form = Field("parquet", description="of the files beside the card")

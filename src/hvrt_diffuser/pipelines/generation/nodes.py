@@ -5,13 +5,11 @@ from __future__ import annotations
 import torch
 from matplotlib.figure import Figure
 
-from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.catalog.synthetic import ImageStream
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
-from hvrt_diffuser.samplers import LatentSampler
 
 __all__ = ["generate", "plot_grid"]
 
@@ -20,36 +18,31 @@ MAX_GRID_ROWS = 20
 
 
 def generate(
-    autoencoder: Autoencoder,
-    latent_sampler: LatentSampler,
-    images_test: LabelledImages,
-    options: GenerationOptions,
-    seed: int,
-    device: str,
+    generator: HVRTDiffuser, images_test: LabelledImages, options: GenerationOptions, seed: int
 ) -> ImageStream:
     """Labelled images, made as they are written; ``images_test`` gives the classes' names."""
-    where = resolve_device(options.device or device)
-    diffuser = HVRTDiffuser(autoencoder, latent_sampler, where, options.precision)
     labels = None if options.class_id is None else torch.full((options.n,), options.class_id)
     seed = seed if options.seed is None else options.seed
-    return ImageStream(diffuser.stream(options.n, labels, seed=seed), images_test.class_names)
+    stream = _at(generator, options).stream(options.n, labels, seed=seed)
+    return ImageStream(stream, images_test.class_names)
+
+
+def _at(generator: HVRTDiffuser, options: GenerationOptions) -> HVRTDiffuser:
+    """The same generator on the device and in the precision of the options."""
+    device = resolve_device(options.device or "auto")
+    return HVRTDiffuser(generator.autoencoder, generator.sampler, device, options.precision)
 
 
 def plot_grid(
-    autoencoder: Autoencoder,
-    latent_sampler: LatentSampler,
-    images_test: LabelledImages,
-    options: GenerationOptions,
-    seed: int,
-    device: str,
+    generator: HVRTDiffuser, images_test: LabelledImages, options: GenerationOptions, seed: int
 ) -> Figure:
     """A row of synthetic images per class, of the first 20 classes."""
-    where = resolve_device(options.device or device)
-    diffuser = HVRTDiffuser(autoencoder, latent_sampler, where, options.precision)
     names = images_test.class_names[:MAX_GRID_ROWS]
     labels = torch.arange(len(names)).repeat_interleave(GRID_COLUMNS)
+    if generator.n_classes == 1:  # a model that knows no classes
+        names, labels = names[:1], labels[:GRID_COLUMNS]
     seed = seed if options.seed is None else options.seed
-    batches = diffuser.stream(len(labels), labels, seed=seed)
+    batches = _at(generator, options).stream(len(labels), labels, seed=seed)
     images = torch.cat([images for images, _ in batches]).permute(0, 2, 3, 1).numpy()
 
     figure = Figure(figsize=(6.6, 0.62 * len(names)), layout="constrained")

@@ -10,15 +10,8 @@ __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From ``autoencoder`` and ``latent_sampler`` to ``synthetic_images`` and a picture."""
-    inputs = [
-        "autoencoder",
-        "latent_sampler",
-        "images_test",
-        "params:generation",
-        "params:seed",
-        "params:device",
-    ]
+    """From ``latent_sampler`` to ``synthetic_images`` and a picture."""
+    inputs = ["latent_sampler", "images_test", "params:generation", "params:seed"]
     return pipeline(
         [
             node(generate, inputs, "synthetic_images", name="generate_images", tags="gpu"),

@@ -10,55 +10,62 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.catalog.latents import table_to_latents, table_to_versions
 from hvrt_diffuser.common.devices import resolve_device
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
-    FlowOptions,
-    HVRTFittingOptions,
-    SamplerName,
-    choose_estimator,
-)
-from hvrt_diffuser.samplers import (
-    HVRTEstimator,
-    LatentSampler,
-    SmoothedBootstrap,
-    fit_augmented,
-)
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.diffuser import HVRTDiffuser
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import ChosenSampler
+from hvrt_diffuser.samplers import SmoothedBootstrap
+from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["describe_partition", "fit", "plot_partition"]
 
 
 def fit(
+    autoencoder: Autoencoder,
+    images_train: LabelledImages,
     latents_train: pd.DataFrame,
     latents_augmented: pd.DataFrame,
-    sampler: SamplerName,
-    hvrt: HVRTFittingOptions,
-    flow: FlowOptions,
+    chosen: ChosenSampler,
     seed: int,
-    device: str,
-) -> LatentSampler:
-    """The sampler of a name, which remembers whose latents it was fitted on.
+    checkpoint: Checkpoint,
+) -> HVRTDiffuser:
+    """The chosen sampler, which remembers whose latents it was fitted on, and its autoencoder.
 
-    HVRT's trees are fitted on the CPU, and a flow is trained on the device.
+    A whole model is trained on the images, and has no use for the autoencoder. HVRT's trees are
+    fitted on the CPU, and a network on the device.
     """
-    estimator = choose_estimator(sampler, hvrt, flow)
+    estimator, device = chosen.estimator(), resolve_device(chosen.device)
+    if estimator.kind == "images":
+        model = estimator.fit(
+            images_train.images,
+            images_train.labels,
+            seed=seed,
+            device=device,
+            checkpoint=checkpoint,
+        )
+        return HVRTDiffuser(autoencoder, model)
     latents, labels = table_to_latents(latents_train)
-    augmented = table_to_versions(latents_augmented, labels)
-    if not isinstance(estimator, HVRTEstimator):
-        latents = latents.to(resolve_device(device))
-    fitted: Any = fit_augmented(estimator, latents, labels, augmented, seed=seed)
-    return replace(
-        fitted,
-        origin=fitted.origin | {"autoencoder": latents_train.attrs.get("autoencoder")},
-    )
+    inputs: dict[str, Any] = {}
+    if "augmented" in estimator.uses:
+        inputs["augmented"] = table_to_versions(latents_augmented, labels)
+    if "deviations" in estimator.uses:
+        inputs["deviations"] = encode_images(autoencoder, images_train.images, device)[1]
+    if estimator.network:
+        latents = latents.to(device)
+    fitted = estimator.fit(latents, labels, seed=seed, **inputs)
+    origin = fitted.origin | {"autoencoder": latents_train.attrs.get("autoencoder")}
+    return HVRTDiffuser(autoencoder, replace(fitted, origin=origin))
 
 
-def describe_partition(latent_sampler: LatentSampler) -> pd.DataFrame:
+def describe_partition(generator: HVRTDiffuser) -> pd.DataFrame:
     """A row per leaf: its fit, its rows, and the deviation of its noise averaged over dimensions.
 
-    ``fit`` is ``all`` for the unconditional fit and the class for a fit of its own. A flow has no
-    leaves, and no rows here.
+    ``fit`` is ``all`` for the unconditional fit and the class for a fit of its own. A sampler
+    without leaves has no rows here.
     """
+    latent_sampler = generator.sampler
     if not isinstance(latent_sampler, SmoothedBootstrap):
         types = {"fit": "object", "leaf": "int64", "rows": "int64", "noise_deviation": "float32"}
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in types.items()})

@@ -10,19 +10,19 @@ __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From ``latents_train`` and ``latents_augmented`` to ``latent_sampler``."""
+    """From images and latents to ``latent_sampler``."""
     return pipeline(
         [
             node(
                 fit,
                 [
+                    "autoencoder",
+                    "images_train",
                     "latents_train",
                     "latents_augmented",
-                    "params:generation.sampler",
-                    "params:hvrt_fitting",
-                    "params:flow",
+                    "params:sampler",
                     "params:seed",
-                    "params:device",
+                    "sampler_checkpoint",
                 ],
                 "latent_sampler",
                 name="fit_sampler",

@@ -14,10 +14,11 @@ __all__ = ["encode", "encode_changed"]
 
 
 def encode(
-    autoencoder: Autoencoder, images: LabelledImages, options: LatentEncodingOptions, device: str
+    autoencoder: Autoencoder, images: LabelledImages, options: LatentEncodingOptions
 ) -> pd.DataFrame:
     """The latent of each image, one scalar column per dimension, and its label."""
-    latents, _ = encode_images(autoencoder, images.images, resolve_device(options.device or device))
+    device = resolve_device(options.device or "auto")
+    latents, _ = encode_images(autoencoder, images.images, device)
     table = latents_to_table(latents, images.labels)
     table.attrs["autoencoder"] = autoencoder.fingerprint()  # parquet keeps it
     return table
@@ -28,7 +29,6 @@ def encode_changed(
     images: LabelledImages,
     options: LatentEncodingOptions,
     seed: int,
-    device: str,
 ) -> pd.DataFrame:
     """The latents of augmented versions of each image, one version after the other."""
     latents = encode_augmented(
@@ -36,7 +36,7 @@ def encode_changed(
         images.images,
         options.augmentation,
         seed=seed,
-        device=resolve_device(options.device or device),
+        device=resolve_device(options.device or "auto"),
     )
     table = versions_to_table(latents, images.labels, autoencoder.architecture.latent_dim)
     table.attrs["autoencoder"] = autoencoder.fingerprint()

@@ -14,5 +14,6 @@ class LatentEncodingOptions(DeviceOptions):
     """Which images are encoded, and where."""
 
     augmentation: Augmentation = Field(
-        description="of training images; a flow below strength 1 starts from these latents, too"
+        Augmentation(),
+        description="of training images; a flow below strength 1 starts from these latents, too",
     )

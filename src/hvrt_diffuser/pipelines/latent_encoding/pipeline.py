@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 encode,
-                ["autoencoder", f"images_{split}", "params:latent_encoding", "params:device"],
+                ["autoencoder", f"images_{split}", "params:latent_encoding"],
                 f"latents_{split}",
                 name=f"encode_{split}",
                 tags="gpu",
@@ -30,7 +30,6 @@ def create_pipeline() -> Pipeline:
                     "images_train",
                     "params:latent_encoding",
                     "params:seed",
-                    "params:device",
                 ],
                 "latents_augmented",
                 name="encode_augmented",

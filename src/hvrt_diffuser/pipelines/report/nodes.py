@@ -6,42 +6,34 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
-from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.catalog.latents import table_to_latents
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.common.machine import describe_machine
-from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
+from hvrt_diffuser.pipelines.parameters import DERIVED
 from hvrt_diffuser.pipelines.tstr.nodes import plot_tstr
 from hvrt_diffuser.report import Picture, compose, draw_pictures, render_page
-from hvrt_diffuser.samplers import LatentSampler
 
-__all__ = ["write_report"]
+__all__ = ["compose_report", "draw", "write_page"]
+
+Pictures = dict[str, list[Picture]]
 
 
-def write_report(
+def compose_report(
     synthetic_images: LabelledImages,
     images_train: LabelledImages,
     images_test: LabelledImages,
-    latents_train: pd.DataFrame,
-    latents_test: pd.DataFrame,
-    latent_sampler: LatentSampler,
-    autoencoder: Autoencoder,
-    training_history: pd.DataFrame,
     evaluation_metrics: dict[str, Any],
     tstr_metrics: dict[str, Any] | None,
     stages: dict[str, Any] | None,
     parameters: dict[str, Any],
-) -> tuple[str | dict[str, Any] | Figure, ...]:
-    """The page, the same as JSON, and its pictures one by one."""
-    plain: dict[str, Any] = {
-        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        for name, value in parameters.items()
-    }
-    report = compose(
+) -> dict[str, Any]:
+    """Everything that the page says, as JSON."""
+    plain = to_jsonable_python({k: v for k, v in parameters.items() if k not in DERIVED})
+    return compose(
         evaluation_metrics,
         tstr_metrics,
         synthetic_images,
@@ -52,25 +44,43 @@ def write_report(
         stages=stages or {},
         machine=describe_machine(),
     )
-    draws, _ = latent_sampler.sample(
-        len(synthetic_images), generator=generator(plain["seed"], "report", "latents")
-    )
+
+
+def draw(
+    synthetic_images: LabelledImages,
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    generator: HVRTDiffuser,
+    evaluation_metrics: dict[str, Any],
+    seed: int,
+    device: str,
+) -> tuple[Pictures | Figure, ...]:
+    """The pictures of the page by section, and one by one."""
     pictures = draw_pictures(
         synthetic_images,
-        (images_train, table_to_latents(latents_train)[0]),
-        (images_test, table_to_latents(latents_test)[0]),
-        draws,
-        autoencoder,
+        images_train,
+        images_test,
+        generator,
         evaluation_metrics,
-        _charts(training_history, tstr_metrics),
-        device=resolve_device(plain["device"]),
+        seed=seed,
+        device=resolve_device(device),
     )
     return (
-        render_page(report, pictures),
-        report,
+        pictures,
         *(picture.figure for picture in pictures["images"]),
         *(pictures[name][0].figure for name in ("nearest", "frontier", "fidelity", "marginals")),
     )
+
+
+def write_page(
+    report_metrics: dict[str, Any],
+    pictures: Pictures,
+    training_history: pd.DataFrame,
+    tstr_metrics: dict[str, Any] | None,
+) -> str:
+    """The page, with the pictures of other stages among its own."""
+    charts = _charts(training_history, tstr_metrics)
+    return render_page(report_metrics, {**pictures, **{k: [v] for k, v in charts.items()}})
 
 
 def _charts(history: pd.DataFrame, tstr: dict[str, Any] | None) -> dict[str, Picture]:

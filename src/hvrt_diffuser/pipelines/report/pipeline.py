@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from hvrt_diffuser.pipelines.report.nodes import write_report
+from hvrt_diffuser.pipelines.report.nodes import compose_report, draw, write_page
 
 __all__ = ["create_pipeline"]
+
+IMAGES = ["synthetic_images", "images_train", "images_test"]
 
 
 def create_pipeline() -> Pipeline:
@@ -14,24 +16,16 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(
-                write_report,
+                compose_report,
+                [*IMAGES, "evaluation_metrics", "tstr_metrics", "stages", "parameters"],
+                "report_metrics",
+                name="compose_report",
+            ),
+            node(
+                draw,
+                [*IMAGES, "latent_sampler", "evaluation_metrics", "params:seed", "params:device"],
                 [
-                    "synthetic_images",
-                    "images_train",
-                    "images_test",
-                    "latents_train",
-                    "latents_test",
-                    "latent_sampler",
-                    "autoencoder",
-                    "training_history",
-                    "evaluation_metrics",
-                    "tstr_metrics",
-                    "stages",
-                    "parameters",
-                ],
-                [
-                    "report_page",
-                    "report_metrics",
+                    "pictures",
                     "real_grid",
                     "reconstruction_grid",
                     "synthetic_grid",
@@ -40,7 +34,13 @@ def create_pipeline() -> Pipeline:
                     "fd_plot",
                     "marginals_plot",
                 ],
-                name="write_report",
-            )
+                name="draw_pictures",
+            ),
+            node(
+                write_page,
+                ["report_metrics", "pictures", "training_history", "tstr_metrics"],
+                "report_page",
+                name="write_page",
+            ),
         ]
     )

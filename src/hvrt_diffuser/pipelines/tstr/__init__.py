@@ -1,5 +1,1 @@
 """The pipeline ``tstr``."""
-
-from hvrt_diffuser.pipelines.tstr.pipeline import create_pipeline
-
-__all__ = ["create_pipeline"]

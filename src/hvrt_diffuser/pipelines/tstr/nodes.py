@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from hvrt_diffuser.autoencoders import Autoencoder, encode_images
+from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
+from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions, tabulate, train_and_test
-from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
-from hvrt_diffuser.pipelines.hvrt_fitting.parameters import (
-    FlowOptions,
-    HVRTFittingOptions,
-    SamplerName,
-    check_sampler,
-    choose_estimator,
-)
-from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
-from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
+from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions, TSTRTask
 from hvrt_diffuser.pipelines.tstr.tasks import compared_with, list_tasks
-from hvrt_diffuser.samplers import LatentSampler, fit_posterior
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["plot_tstr", "tabulate_tstr", "train_synthetic_test_real"]
@@ -30,39 +23,23 @@ __all__ = ["plot_tstr", "tabulate_tstr", "train_synthetic_test_real"]
 def train_synthetic_test_real(
     images_train: LabelledImages,
     images_test: LabelledImages,
-    autoencoder: Autoencoder,
-    latent_sampler: LatentSampler,
+    generator: HVRTDiffuser,
     vae: Autoencoder,
-    vae_options: BaselineOptions,
-    training: AETrainingOptions,
-    sampler_name: SamplerName,
-    hvrt: HVRTFittingOptions,
-    flow: FlowOptions,
-    encoding: LatentEncodingOptions,
-    options: TSTROptions,
-    seed: int,
-    device: str,
+    task: TSTRTask,
     checkpoint: Checkpoint,
 ) -> Predictions:
     """What classifiers trained on each row see in the test images, over several repetitions.
 
     Raises:
-        InputError: the sampler is not the one that the parameters ask for, which rows of
-            generators that saw fewer images are fitted by; or a class has too few images for a row.
+        InputError: a class has too few images for a row, or the generator knows no classes.
     """
-    where = resolve_device(options.device or device)
-    estimator = choose_estimator(sampler_name, hvrt, flow)
-    check_sampler(latent_sampler, sampler_name, estimator)
-    posterior = fit_posterior(*encode_images(vae, images_train.images, where), images_train.labels)
+    where = resolve_device(task.device or "auto")
     setting = {
-        "tstr": options.model_dump_json(exclude={"device"}),
-        "ae_training": training.model_dump_json(exclude={"device"}),
-        "sampler": sampler_name,
-        "estimator": estimator.model_dump_json(),
-        "augmentation": encoding.augmentation.model_dump_json(),
-        "autoencoder": autoencoder.fingerprint(),
+        "task": task.model_dump_json(
+            exclude={"device": True, "ae_training": {"device"}, "sampler": {"device"}}
+        ),
+        "generator": json.dumps(generator.origin, sort_keys=True),
         "vae": vae.fingerprint(),
-        "seed": seed,
         "images": fingerprint(images_train),
         "images_test": fingerprint(images_test),
     }
@@ -72,26 +49,14 @@ def train_synthetic_test_real(
     def keep(predictions: Predictions) -> None:
         checkpoint.write(*predictions.packed(), setting)
 
-    tasks = list_tasks(
-        images_train,
-        autoencoder,
-        latent_sampler,
-        (vae_options.name, vae, posterior),
-        training,
-        estimator,
-        encoding.augmentation,
-        options,
-        seed=seed,
-        device=where,
-    )
     return train_and_test(
-        tasks,
+        list_tasks(images_train, generator, vae, task, where),
         images_test,
-        options.classifier,
-        seeds=options.seeds,
-        seed=seed,
+        task.classifier,
+        seeds=task.seeds,
+        seed=task.seed,
         device=where,
-        origin=latent_sampler.origin,
+        origin=generator.origin,
         done=done,
         keep=keep,
     )

@@ -7,21 +7,37 @@ from typing import Annotated
 from pydantic import Field
 
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
+from hvrt_diffuser.pipelines.hvrt_fitting.parameters import ChosenSampler
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
-__all__ = ["TSTROptions"]
+__all__ = ["TSTROptions", "TSTRTask"]
 
 
 class TSTROptions(DeviceOptions):
     """How classifiers are trained on synthetic images and tested on real ones."""
 
     n: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        min_length=1, description="training images of a row, even by class; one table for each"
+        (2000,),
+        min_length=1,
+        description="training images of a row, even by class; one table for each",
     )
-    seeds: int = Field(ge=2, description="repetitions, each with draws and weights of its own")
+    seeds: int = Field(5, ge=2, description="repetitions, each with draws and weights of its own")
     few_shot: int | None = Field(
+        100,
         ge=1,
         description="real images of each class in the rows of someone who has no more; null leaves "
         "these rows out",
     )
-    classifier: ClassifierOptions = Field(description="the same for every row")
+    classifier: ClassifierOptions = Field(ClassifierOptions(), description="the same for every row")
+
+
+class TSTRTask(TSTROptions):
+    """What the rows are made by; put together from ``tstr`` and other blocks."""
+
+    sampler: ChosenSampler = Field(description="of generators that saw fewer images")
+    ae_training: AETrainingOptions = Field(description="of their autoencoders")
+    augmentation: Augmentation = Field(description="of the images that they may start from")
+    vae: str = Field(description="name of the VAE's rows")
+    seed: int = Field(description="of the run")

@@ -7,31 +7,25 @@ from functools import cache, partial
 
 import torch
 
-from hvrt_diffuser.autoencoders import Autoencoder
+from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import derive_seed
-from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Task
 from hvrt_diffuser.judge.rows import (
     Row,
     all_images,
     both,
     copied,
-    decoded,
+    drawn,
     enough,
     equal_n,
     fit_on_few,
     fixed,
 )
-from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
-from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
-from hvrt_diffuser.samplers import (
-    LatentSampler,
-    SamplerEstimator,
-    SmoothedBootstrap,
-    StandardNormal,
-)
+from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions, TSTRTask
+from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal
 
 __all__ = ["check_rows", "compared_with", "list_tasks"]
 
@@ -87,15 +81,9 @@ def compared_with(vae: str, train: LabelledImages, options: TSTROptions) -> dict
 
 def list_tasks(
     train: LabelledImages,
-    autoencoder: Autoencoder,
-    sampler: LatentSampler,
-    vae: tuple[str, Autoencoder, SmoothedBootstrap],
-    training: AETrainingOptions,
-    estimator: SamplerEstimator,
-    augmentation: Augmentation,
-    options: TSTROptions,
-    *,
-    seed: int,
+    generator: HVRTDiffuser,
+    vae: Autoencoder,
+    options: TSTRTask,
     device: torch.device,
 ) -> list[Task]:
     """Every row, and how its images are made.
@@ -106,37 +94,38 @@ def list_tasks(
 
     Args:
         train: real training images.
-        autoencoder: trained on all of them.
-        sampler: fitted on all of them.
-        vae: name, network and posteriors of a VAE.
-        training: of the autoencoders of generators that saw fewer images.
-        estimator: of their samplers.
-        augmentation: of the images that those may start from.
-        options: of the stage.
-        seed: of the images that those generators see, and of their training.
+        generator: fitted on all of them.
+        vae: trained on all of them.
+        options: of the stage, and of generators that saw fewer images.
         device: where to compute.
 
     Raises:
-        InputError: a class has too few images for a row.
+        InputError: a class has too few images for a row, or the generator knows no classes.
     """
     check_rows(train, options)
-    everything = len(train)
-    prior = StandardNormal(autoencoder.architecture.latent_dim, sampler.counts)
-    vae_name, vae_model, posterior = vae
+    everything, seed = len(train), options.seed
+    if generator.n_classes != len(train.class_names):
+        raise InputError(
+            f"the model {options.sampler.name} knows {generator.n_classes} of the "
+            f"{len(train.class_names)} classes, expected labelled images to train classifiers on: "
+            "run the pipelines without tstr"
+        )
+    autoencoder = generator.autoencoder
+    assert autoencoder is not None, "a run always has one"
+    prior = StandardNormal(autoencoder.architecture.latent_dim, generator.counts)
+    means, deviations = encode_images(vae, train.images, device)
+    posterior = PosteriorEstimator().fit(means, train.labels, deviations=deviations)
 
     @cache
-    def saw_only(n: int) -> tuple[Autoencoder, LatentSampler]:
+    def saw_only(n: int) -> HVRTDiffuser:
         """What was trained and fitted on the n images that ``equal_n`` draws for the seed."""
-        own_seed = derive_seed(seed, "tstr", "few", n)
-        few, labels = equal_n(train, n)(seed)
         return fit_on_few(
-            few,
-            labels,
+            *equal_n(train, n)(seed),
             everything,
-            training,
-            estimator,
-            augmentation,
-            seed=own_seed,
+            options.ae_training.chosen,
+            options.sampler.estimator(),
+            options.augmentation,
+            seed=derive_seed(seed, "tstr", "few", n),
             device=device,
         )
 
@@ -144,12 +133,12 @@ def list_tasks(
     reverse: dict[Key, Row] = {}
     for n in options.n:
         real = equal_n(train, n) if n < everything else all_images(train)
-        synthetic = decoded(autoencoder, sampler, n, device)
+        synthetic = drawn(generator, n, device)
         rows: dict[Key, Row] = {
             _real(n, everything): real,
             ("synthetic", n): synthetic,
-            (vae_name, n): decoded(vae_model, posterior, n, device),
-            ("random_decoded", n): decoded(autoencoder, prior, n, device),
+            (options.vae, n): drawn(HVRTDiffuser(vae, posterior), n, device),
+            ("random_decoded", n): drawn(HVRTDiffuser(autoencoder, prior), n, device),
             ("copied", n): copied(autoencoder, train, n, device),
             _augmented(n, everything): both(real, synthetic),
         }
@@ -166,7 +155,7 @@ def list_tasks(
         )
     return [
         Task(*key, prepare[key], real, reverse.get(key))
-        for key, real in compared_with(vae_name, train, options).items()
+        for key, real in compared_with(options.vae, train, options).items()
     ]
 
 
@@ -184,9 +173,6 @@ def _ready(row: Row) -> Row:
 
 
 def _of_generator(
-    saw_only: Callable[[int], tuple[Autoencoder, LatentSampler]],
-    n_real: int,
-    n: int,
-    device: torch.device,
+    saw_only: Callable[[int], HVRTDiffuser], n_real: int, n: int, device: torch.device
 ) -> Row:
-    return decoded(*saw_only(n_real), n, device)
+    return drawn(saw_only(n_real), n, device)

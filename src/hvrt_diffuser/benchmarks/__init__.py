@@ -1,1 +1,0 @@
-"""Measurements that take minutes: ``python -m hvrt_diffuser.benchmarks`` runs them all."""

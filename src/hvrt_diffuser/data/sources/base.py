@@ -1,0 +1,74 @@
+"""What every image source is, and the one door to all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from hvrt_diffuser.common.options import Options
+from hvrt_diffuser.common.registry import Registry
+from hvrt_diffuser.data.sources.splits import ImageSplits
+
+__all__ = ["SOURCES", "ImageSource", "Root", "folder_name", "read_images"]
+
+
+def _not_empty(root: Any) -> Any:
+    if root == "":  # which would be the working directory
+        raise ValueError("expected a path: correct it")
+    return root
+
+
+Root = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(Path.expanduser)]
+"""A folder or file to read; ``~`` is the home folder."""
+
+
+class ImageSource(Options):
+    """Labelled images of one place; a subclass adds what it has to know."""
+
+    resize: int | None = Field(
+        None,
+        ge=1,
+        strict=True,
+        description="side in pixels that every image is resized to, antialiased and without regard "
+        "to its proportions; without one the images stay as they are",
+    )
+
+    def read(self) -> ImageSplits:
+        """The images, for training and, where there are some of their own, for testing.
+
+        Raises:
+            InputError: files that are missing, broken or do not fit together.
+        """
+        raise NotImplementedError
+
+
+SOURCES: Registry[type[ImageSource]] = Registry(
+    "image source", "hvrt_diffuser.sources", ("read", "model_fields")
+)
+
+
+def read_images(source: str, **arguments: Any) -> ImageSplits:
+    """Read the labelled images of a source.
+
+    Args:
+        source: a name in :data:`SOURCES`, that of an entry point ``hvrt_diffuser.sources``, or
+            the path of a class, ``package.module:Class``.
+        arguments: the fields of the source.
+
+    Returns:
+        Images uint8 (n, c, h, w) with labels int64 (n,), for training and, where the source brings
+        them, for testing.
+
+    Raises:
+        InputError: an unknown source, an argument that is missing, wrong or has no meaning for the
+            source, or files that are missing, broken or do not fit together.
+    """
+    found: ImageSplits = SOURCES.make(source, arguments).read()
+    return found
+
+
+def folder_name(root: Path) -> str:
+    """The last name of ``root``, also where it is written as ``.`` or ``..``."""
+    return root.name if root.name not in ("", "..") else root.resolve().name

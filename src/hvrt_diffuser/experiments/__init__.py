@@ -1,0 +1,28 @@
+"""Experiments: jobs of any autoencoder, sampler and seed, measured by one bench and kept."""
+
+from hvrt_diffuser.experiments.experiment import run_experiment
+from hvrt_diffuser.experiments.jobs import Job, expand
+from hvrt_diffuser.experiments.ledger import Ledger, Work
+from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions, JobGroup
+from hvrt_diffuser.experiments.pictures import plot_frontier, plot_rivals, plot_sweep
+from hvrt_diffuser.experiments.runner import Runner
+from hvrt_diffuser.experiments.store import AutoencoderStore
+from hvrt_diffuser.experiments.tables import floors, summarise
+
+__all__ = [
+    "AutoencoderStore",
+    "BaseOptions",
+    "ExperimentOptions",
+    "Job",
+    "JobGroup",
+    "Ledger",
+    "Runner",
+    "Work",
+    "expand",
+    "floors",
+    "plot_frontier",
+    "plot_rivals",
+    "plot_sweep",
+    "run_experiment",
+    "summarise",
+]

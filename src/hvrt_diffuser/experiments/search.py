@@ -1,0 +1,212 @@
+"""A joint search: points that Optuna proposes, for fidelity, utility and novelty at once.
+
+The ledger is the only store: the study is rebuilt from its entries whenever a point is proposed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState, create_trial
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.experiments.jobs import Job, expand, groups_of
+from hvrt_diffuser.experiments.ledger import PATIENCE, Entry
+from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions
+from hvrt_diffuser.experiments.runner import Runner
+
+__all__ = ["OBJECTIVES", "confirmations", "importances", "pareto_front", "search", "spread"]
+
+OBJECTIVES: dict[str, Literal["minimize", "maximize"]] = {
+    "fd_classifier": "minimize",
+    "tstr": "maximize",
+    "dcr_image": "maximize",
+}
+PROPOSALS = 50  # of points that are known, before any point that is not is taken
+
+Point = Mapping[str, Any]
+
+
+def space_of(name: str, options: ExperimentOptions, base: BaseOptions) -> list[Job]:
+    """A job for every point of the space that is searched.
+
+    Raises:
+        InputError: no space, more than one group, or a point that cannot be made.
+    """
+    groups = groups_of(name, options)
+    if options.search is None or len(groups) != 1:
+        raise InputError(
+            f"{name} has {len(groups)} groups of jobs and "
+            f"{'a' if options.search else 'no'} search, expected one group and a search with a "
+            "space: correct it in conf/"
+        )
+    ((key, group),) = groups.items()
+    wide = group.model_copy(update={"grid": options.search.space, "seeds": 1})
+    return expand(name, options.model_copy(update={"jobs": {key: wide}}), base)
+
+
+def search(runner: Runner, jobs: Sequence[Job], trials: int, seed: int) -> list[Entry]:
+    """Measure until so many different points are there.
+
+    Proposals are those of the tree-structured Parzen estimator (Ozaki et al. 2022, for several
+    objectives). Processes may share a search: each leaves to the others what they are at, waits
+    for it in the end, and gives the same.
+
+    Args:
+        runner: measures the points.
+        jobs: of :func:`space_of`.
+        trials: different points in the end, those that the ledger holds among them.
+        seed: of the proposals.
+
+    Returns:
+        The entries of all points that are there, in the order of the space.
+    """
+    works = [runner.work(job) for job in jobs]
+    runner.check(jobs)
+    total, done = min(trials, len(jobs)), 0
+    with progress("searching", total, "points") as advance:
+        while True:
+            known = {i: runner.ledger.known(work) for i, work in enumerate(works)}
+            found = {i: entry for i, entry in known.items() if entry is not None}
+            for _ in range(min(total, len(found)) - done):
+                advance("")
+            done = min(total, len(found))
+            if done == total:
+                return runner.run([jobs[i] for i in found], "floors of the points")
+            under_way: list[int] = []
+            while len(found) + len(under_way) < total:
+                place = _propose(jobs, found, under_way, seed)
+                with runner.ledger.turn(works[place].identity) as free:
+                    if free:
+                        runner.ledger.measured(works[place])
+                        break
+                under_way.append(place)
+            else:
+                time.sleep(PATIENCE)
+
+
+def _propose(
+    jobs: Sequence[Job], found: Mapping[int, Entry], under_way: Sequence[int], seed: int
+) -> int:
+    """The place of a point that is neither measured nor under way.
+
+    It depends on the points that are there, and not on how often a search was cut off.
+    """
+    points = [job.values for job in jobs]
+    free = [i for i in range(len(points)) if i not in found and i not in under_way]
+    known = [(points[i], entry) for i, entry in found.items()]
+    study = _study(points, known, OBJECTIVES, [points[i] for i in under_way])
+    for proposal in range(PROPOSALS):
+        own = derive_seed(seed, "search", len(found) + len(under_way), proposal)
+        study.sampler = optuna.samplers.TPESampler(
+            seed=own % 2**32, multivariate=True, constant_liar=True
+        )
+        asked = study.ask(_distributions(points)).params
+        place = points.index(asked)
+        if place in free:
+            return place
+    return free[derive_seed(seed, "search", len(found)) % len(free)]
+
+
+def _distributions(points: Sequence[Point]) -> dict[str, Any]:
+    return {
+        key: CategoricalDistribution(list(dict.fromkeys(point[key] for point in points)))
+        for key in points[0]
+    }
+
+
+def _study(
+    points: Sequence[Point],
+    known: Sequence[tuple[Point, Mapping[str, Any]]],
+    directions: Mapping[str, Literal["minimize", "maximize"]],
+    under_way: Sequence[Point] = (),
+) -> optuna.Study:
+    """A study in memory of what was measured and of what is under way."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Constant liars are experimental, which is nothing that a run can act on.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    study = optuna.create_study(directions=list(directions.values()))
+    of: dict[str, Any] = {"distributions": _distributions(points)}
+    study.add_trials(
+        [
+            create_trial(params=dict(point), values=[entry[k] for k in directions], **of)
+            for point, entry in known
+        ]
+        + [create_trial(state=TrialState.RUNNING, params=dict(p), **of) for p in under_way]
+    )
+    return study
+
+
+def importances(entries: Sequence[Entry], seed: int) -> dict[str, dict[str, float]]:
+    """The share of the variance of each objective that each option explains.
+
+    The seed is one of them, where there are several. By functional ANOVA (Hutter et al. 2014), as
+    Optuna has it. Empty where there is no variance, or a single point.
+
+    Args:
+        entries: of a grid.
+        seed: of the forests.
+    """
+    points = [
+        {k: _category(v) for k, v in entry["values"].items()} | {"seed": entry["repetition"]}
+        for entry in entries
+    ]
+    if len({point["seed"] for point in points}) == 1:
+        points = [{k: v for k, v in point.items() if k != "seed"} for point in points]
+    found = {}
+    for name, direction in OBJECTIVES.items():
+        values = [entry[name] for entry in entries]
+        if len(values) > 1 and max(values) > min(values):
+            study = _study(points, list(zip(points, entries, strict=True)), {name: direction})
+            found[name] = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32)
+            )
+    return found
+
+
+def _category(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def pareto_front(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that no other is better than in all objectives."""
+    losses = [[_loss(name, entry) for name in OBJECTIVES] for entry in entries]
+    return [
+        entry
+        for entry, own in zip(entries, losses, strict=True)
+        if not any(
+            all(a <= b for a, b in zip(other, own, strict=True)) and other != own
+            for other in losses
+        )
+    ]
+
+
+def spread(front: Sequence[Entry], n: int) -> list[Entry]:
+    """Of a front n that differ: the best in each objective, in turn."""
+    orders = [sorted(front, key=lambda entry: _loss(name, entry)) for name in OBJECTIVES]
+    turns = itertools.chain.from_iterable(zip(*orders, strict=True))
+    chosen: list[Entry] = []
+    for entry in turns:
+        if entry not in chosen and len(chosen) < n:
+            chosen.append(entry)
+    return chosen
+
+
+def _loss(name: str, entry: Entry) -> float:
+    value: float = entry[name]
+    return value if OBJECTIVES[name] == "minimize" else -value
+
+
+def confirmations(jobs: Sequence[Job], front: Sequence[Entry], seeds: int) -> list[Job]:
+    """Jobs of the points of entries, with seeds that the search has not seen."""
+    chosen = [job for job in jobs if any(job.values == entry["values"] for entry in front)]
+    return [job.again(1 + k) for job in chosen for k in range(seeds)]

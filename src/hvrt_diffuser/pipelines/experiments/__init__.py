@@ -1,0 +1,1 @@
+"""Pipelines of experiments, all made by one factory."""
