@@ -179,7 +179,7 @@ def test_a_shortened_training_is_a_share_of_the_whole(name: str) -> None:
     entry = SAMPLERS.make("pixel_diffusion" if name == "DDPM" else name)
     steps = "epochs" if "epochs" in entry.model_fields else "training_steps"
     half, least = (getattr(entry.shortened(share), steps) for share in (0.5, 1e-9))
-    assert half == (2 if steps == "epochs" else entry.training_steps // 2)
+    assert half == (2 if steps == "epochs" else max(1, entry.training_steps // 2))
     assert least == 1
 
 
@@ -199,8 +199,13 @@ def test_what_cannot_be_learned_is_refused(pair: Digits, name: str) -> None:
         fit(images.float(), labels, seed=0, device=CPU)
     with pytest.raises(InputError, match=r"labels take the values \[1, 2\]"):
         fit(images, labels + 1, seed=0, device=CPU)
+
+
+@of_diffusers
+def test_sides_that_cannot_be_halved_are_refused(pair: Digits, name: str) -> None:
+    images, labels = pair
     with pytest.raises(InputError, match="expected sides that are multiples of"):
-        fit(images[..., :27], labels, seed=0, device=CPU)
+        ESTIMATORS[name].fit(images[..., :27], labels, seed=0, device=CPU)
 
 
 @of_diffusers
