@@ -26,6 +26,7 @@ from hvrt_diffuser.samplers.protocol import (
     load_sampler,
 )
 from hvrt_diffuser.samplers.smoothing import SmoothedBootstrapEstimator
+from hvrt_diffuser.samplers.toy_independent import Independent
 
 __all__ = [
     "CopulaKernel",
@@ -35,6 +36,7 @@ __all__ = [
     "FlowEstimator",
     "FlowMapEstimator",
     "HVRTEstimator",
+    "Independent",
     "InterpolationEstimator",
     "KernelDensityEstimator",
     "LatentDiffusion",
