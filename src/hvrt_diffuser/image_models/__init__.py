@@ -3,7 +3,6 @@
 from hvrt_diffuser.image_models.dvp_vae import DVPVAEEstimator, DVPVAEGenerator
 from hvrt_diffuser.image_models.pixel_diffusion import PixelDiffusion, PixelDiffusionEstimator
 from hvrt_diffuser.image_models.protocol import ImageModel, ImageModelEstimator, load_image_model
-from hvrt_diffuser.image_models.toy_prototypes import PrototypesEstimator
 from hvrt_diffuser.image_models.vq_vae import VQVAE, VQVAEEstimator
 
 __all__ = [
@@ -14,7 +13,6 @@ __all__ = [
     "ImageModelEstimator",
     "PixelDiffusion",
     "PixelDiffusionEstimator",
-    "PrototypesEstimator",
     "VQVAEEstimator",
     "load_image_model",
 ]
