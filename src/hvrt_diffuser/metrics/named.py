@@ -16,7 +16,6 @@ from hvrt_diffuser.metrics.kernels import kernel_distance, mmd
 from hvrt_diffuser.metrics.manifold import manifold
 from hvrt_diffuser.metrics.samples import Array
 from hvrt_diffuser.metrics.sliced import sliced_wasserstein
-from hvrt_diffuser.metrics.toy_means import distance_of_means
 from hvrt_diffuser.metrics.two_sample import classifier_test, nearest_neighbour_test
 from hvrt_diffuser.metrics.variety import vendi_score
 
@@ -111,12 +110,6 @@ def _metric(name: str, entry: Any) -> Metric:
 
 
 OWN = {
-    "toy_means": Metric(
-        lambda real, x, seed: distance_of_means(real, x),
-        "do the means agree?",
-        "low",
-        (0, inf),
-    ),
     "fd": Metric(
         lambda real, x, seed: frechet_distance(x, real),
         "do mean and covariance agree?",
