@@ -26,7 +26,6 @@ from hvrt_diffuser.samplers.protocol import (
     load_sampler,
 )
 from hvrt_diffuser.samplers.smoothing import SmoothedBootstrapEstimator
-from hvrt_diffuser.samplers.toy_independent import Independent
 
 __all__ = [
     "CopulaKernel",
@@ -36,7 +35,6 @@ __all__ = [
     "FlowEstimator",
     "FlowMapEstimator",
     "HVRTEstimator",
-    "Independent",
     "InterpolationEstimator",
     "KernelDensityEstimator",
     "LatentDiffusion",
