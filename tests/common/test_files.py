@@ -16,7 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import Turn, is_whole, read_tensors, whole_file, write_tensors
+from hvrt_diffuser.common.files import (
+    Turn,
+    is_whole,
+    made_by,
+    read_made_by,
+    read_tensors,
+    whole_file,
+    write_tensors,
+)
 
 TENSORS = {"b": torch.arange(6).reshape(2, 3), "a": torch.tensor([0.5, -1.0])}
 HEADER = {"kind": "example", "numbers": [1, 2.5, None], "name": "é"}
@@ -294,3 +302,17 @@ def test_a_turn_that_was_not_taken_can_be_given(tmp_path: Path) -> None:
         turn.give()
     with turn:
         pass
+
+
+def test_what_tensors_were_made_with_stands_in_the_header_in_one_order(tmp_path: Path) -> None:
+    """Several entries of metadata would be written in an order that changes from call to call."""
+    contents = set()
+    for i in range(20):
+        with made_by({"a": 0, "b": None}):
+            write_tensors(tmp_path / f"{i}", {"x": torch.zeros(2)}, {"kind": "test", "seed": 0})
+        contents.add((tmp_path / f"{i}").read_bytes())
+    assert len(contents) == 1
+    assert read_made_by(tmp_path / "0") == {"a": 0, "b": None}
+    assert read_tensors(tmp_path / "0", "test")[1] == {"kind": "test", "seed": 0}
+    write_tensors(tmp_path / "none", {"x": torch.zeros(2)}, {"kind": "test"})
+    assert read_made_by(tmp_path / "none") is None

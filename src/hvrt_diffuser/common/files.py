@@ -114,12 +114,13 @@ def write_tensors(
 ) -> None:
     """Write named tensors and a JSON header to a safetensors file, whole or not at all.
 
-    The bytes depend on the tensors and the header alone.
+    The bytes depend on the tensors, the header and :func:`made_by` alone.
     """
-    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
     parameters = _made_by.get()
     if parameters is not None:
-        metadata[MADE_BY_KEY] = json.dumps(parameters, sort_keys=True, allow_nan=False)
+        header = {**header, MADE_BY_KEY: parameters}
+    # One entry alone: safetensors writes several in an order of its own, another one each time.
+    metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
     blob = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata=metadata,
@@ -147,6 +148,7 @@ def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = dict(json.loads((file.metadata() or {})[HEADER_KEY]))
+            header.pop(MADE_BY_KEY, None)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -165,7 +167,8 @@ def read_made_by(path: str | Path) -> dict[str, Any] | None:
     """What a safetensors file says that it was made with; None where it says nothing."""
     try:
         with safetensors.safe_open(Path(path), framework="pt") as file:
-            found: dict[str, Any] | None = json.loads((file.metadata() or {})[MADE_BY_KEY])
+            header = json.loads((file.metadata() or {})[HEADER_KEY])
+            found: dict[str, Any] | None = header.get(MADE_BY_KEY)
     except (OSError, safetensors.SafetensorError, KeyError, ValueError):
         return None
     return found
