@@ -331,6 +331,7 @@ def whole_models(
     return made.run(expand("x", options, base), "measuring")
 
 
+@pytest.mark.slow
 def test_whole_models_have_rows_like_the_others(
     few: tuple[LabelledImages, LabelledImages],
     bench: Bench,

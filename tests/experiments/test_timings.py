@@ -55,6 +55,7 @@ def test_an_entry_without_a_rival_has_no_ratio() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells its peak")
+@pytest.mark.slow
 def test_memory_of_a_million_draws_is_that_of_the_draws_and_little_more(
     latents: Tensor, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_run_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.json"))
 
 
+@pytest.mark.slow
 def test_an_unknown_measurement_is_refused() -> None:
     done = run("--only", "taste")
     assert done.returncode == 2

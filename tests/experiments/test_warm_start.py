@@ -31,6 +31,7 @@ def test_the_known_images_are_a_share_of_each_class(digits: LabelledImages) -> N
     assert not torch.equal(known.images, take_known(train, 0.3, seed=1).images)
 
 
+@pytest.mark.slow
 def test_a_warm_start_keeps_the_trees_and_takes_all_latents(
     make_runner: MakeRunner,
     make_experiment: MakeExperiment,

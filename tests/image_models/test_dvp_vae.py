@@ -391,6 +391,7 @@ def test_colour_images_train_and_come_out_in_range() -> None:
 # ---- bounds of a network
 
 
+@pytest.mark.slow
 def test_the_bounds_are_in_their_order(model: DVPVAE, pixels: Tensor) -> None:
     with torch.no_grad():
         found = bounds(model, pixels[:16], source=source(), iwae_samples=20, times=64)
@@ -476,6 +477,7 @@ def test_resuming_gives_the_same_losses_and_weights(digits: LabelledImages, tmp_
         train(*arguments[:2], quick(batch_size=16), seed=0, device=cpu, checkpoint=kept)
 
 
+@pytest.mark.slow
 def test_validation_images_are_measured_and_change_nothing(
     digits: LabelledImages, tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def test_copies_look_real_and_are_flagged(
     assert real["dcr_raw"]["synthetic"] == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_copies_through_the_autoencoder_are_flagged(
     measured: Case, parts: dict[str, LabelledImages], own_autoencoder: Autoencoder
 ) -> None:
@@ -156,6 +157,7 @@ def test_copies_through_the_autoencoder_are_flagged(
     )
 
 
+@pytest.mark.slow
 def test_a_class_that_is_missing_is_flagged(
     measured: Case, real: dict[str, Any], parts: dict[str, LabelledImages]
 ) -> None:
@@ -200,6 +202,7 @@ def test_noise_is_no_image(measured: Case, parts: dict[str, LabelledImages]) -> 
     assert reach_verdict(found)["utility"]["grade"] == "poor"
 
 
+@pytest.mark.slow
 def test_permuted_labels_are_flagged(measured: Case, parts: dict[str, LabelledImages]) -> None:
     fresh = parts["fresh"]
     permuted = fresh.labels[torch.randperm(len(fresh), generator=torch.Generator().manual_seed(0))]
@@ -234,6 +237,7 @@ def test_permuted_labels_teach_nothing(parts: dict[str, LabelledImages]) -> None
     assert found["good"]["mean"] == pytest.approx(found["real_equal_n"]["mean"], abs=8)
 
 
+@pytest.mark.slow
 def test_a_sampler_that_collapsed_is_flagged(
     measured: Case, real: dict[str, Any], parts: dict[str, LabelledImages]
 ) -> None:

@@ -28,6 +28,7 @@ PIPELINES = [
     "report",
     "export",
 ]
+QUICK = ("latent_encoding", "hvrt_fitting", "generation", "export")  # which take seconds
 SWEEPS = ("strategy", "beta", "dimension", "ensemble", "tree")
 EXPERIMENTS = {
     "sampler_frontier": {"sampler_frontier.json", "samplers_plot.png"},
@@ -202,7 +203,10 @@ def test_the_same_command_twice_gives_the_same_bytes(
 class TestAlone:
     """From what an earlier run left on disk."""
 
-    @pytest.mark.parametrize("name", PIPELINES)
+    @pytest.mark.parametrize(
+        "name",
+        [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PIPELINES],
+    )
     def test_each_pipeline(self, finished_copy: Any, kedro_here: Any, name: str) -> None:
         before = finished_copy.hashes()
         done = kedro_here(finished_copy, "run", "--env", "test", "--pipelines", name)
@@ -221,6 +225,7 @@ class TestAlone:
         assert {path.suffix for path in of_all} <= {".json", ".parquet", ".safetensors", ".lock"}
         assert any(path.suffix == ".json" for path in of_all)
 
+    @pytest.mark.slow
     def test_with_another_sampler(self, finished_copy: Any, kedro_here: Any) -> None:
         finished_copy.file("08_reporting", "tstr.json").unlink()  # it is of the sampler before
         stages = "hvrt_fitting,generation,evaluation,report,export"
@@ -237,12 +242,14 @@ class TestAlone:
         assert finished_copy.file("08_reporting", "tstr.json").exists()
         assert "Utility" in done.stdout
 
+    @pytest.mark.slow
     def test_tags_name_the_nodes_for_a_gpu(self, finished_copy: Any, kedro_here: Any) -> None:
         kedro_here(finished_copy, "run", "--env", "test", "--tags", "gpu")
         stages = json.loads(finished_copy.file("08_reporting", "stages.json").read_text())
         ran = {name for name, stage in stages.items() if stage["command"].endswith("--tags gpu")}
         assert ran == GPU_NODES
 
+    @pytest.mark.slow
     def test_from_a_node_on(self, finished_copy: Any, kedro_here: Any) -> None:
         kept = [
             finished_copy.file("06_models", "autoencoder.safetensors"),
@@ -259,6 +266,7 @@ class TestAlone:
         assert [path.stat().st_mtime_ns for path in kept] == before
         assert all(path.exists() for path in made)
 
+    @pytest.mark.slow
     def test_from_a_folder_within_the_project(self, finished_copy: Any, kedro: Any) -> None:
         """A checkpoint that the training no longer needs is removed all the same."""
         notebooks = finished_copy.path / "notebooks"
@@ -269,6 +277,7 @@ class TestAlone:
         assert set(finished_copy.hashes()) == before
         assert list(notebooks.iterdir()) == []
 
+    @pytest.mark.slow
     def test_as_a_module(self, finished_copy: Any) -> None:
         """``python -m hvrt_diffuser`` is ``kedro run``."""
         path = finished_copy.file("08_reporting", "partition_table.parquet")

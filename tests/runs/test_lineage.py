@@ -82,6 +82,7 @@ def test_a_changed_file_of_parameters_is_found_as_well(
     assert "asks for 9" in said
 
 
+@pytest.mark.slow
 def test_what_is_made_again_is_taken(finished_copy: Any, kedro_here: Any) -> None:
     arguments = ("run", "--env", "test", "--pipelines", "hvrt_fitting,generation", "--params")
     kedro_here(

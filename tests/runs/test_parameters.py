@@ -89,6 +89,7 @@ class TestEffects:
         table = pq.read_table(finished_copy.file("07_model_output", "synthetic_images.parquet"))
         assert table.column("label").to_pylist() == [3] * 200
 
+    @pytest.mark.slow
     def test_one_class_up_to_its_verdict(self, finished_copy: Any, kedro_here: Any) -> None:
         stages = ("--pipelines", "generation,evaluation")
         done = kedro_here(finished_copy, *self.COMMAND, self.ONE_CLASS, *stages)
@@ -107,6 +108,7 @@ class TestEffects:
         assert found[0] == found[2]
         assert found[0] != found[1]
 
+    @pytest.mark.slow
     def test_the_way_to_see_more_leads_to_the_same_run(
         self, finished_copy: Any, kedro_here: Any
     ) -> None:

@@ -171,7 +171,15 @@ STUMPS = {
 NODES = {"evaluate", "plot_partition", "tabulate_tstr"}
 
 
-@pytest.mark.parametrize("left", ["nothing", "half", "all but a byte", "no file"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        "nothing",
+        pytest.param("half", marks=pytest.mark.slow),
+        pytest.param("all but a byte", marks=pytest.mark.slow),
+        "no file",
+    ],
+)
 @pytest.mark.parametrize("entry", STUMPS)
 def test_file_cut_short(
     finished_copy: Any, kedro_here: Any, sentence: Any, entry: str, left: str
@@ -189,6 +197,7 @@ def test_file_cut_short(
     assert "run" in said.split(": ", 1)[-1], f"does not say what to do: {said}"
 
 
+@pytest.mark.slow
 def test_file_cut_short_on_the_terminal(finished_copy: Any, kedro: Any, sentence: Any) -> None:
     path = finished_copy.file("06_models", "autoencoder.safetensors")
     os.truncate(path, path.stat().st_size // 2)
@@ -219,6 +228,7 @@ def small_files() -> None:
         ("04_feature", "latents_train.parquet", "encode_train", ()),
     ],
 )
+@pytest.mark.slow
 def test_full_disk_keeps_the_old_file(
     finished_copy: Any,
     kedro: Any,

@@ -147,6 +147,7 @@ def flow_map(two_classes: tuple[Tensor, Tensor], flow: LatentFlow) -> LatentFlow
 
 
 @pytest.mark.parametrize("name", ["flow", "flow_map"])
+@pytest.mark.slow
 def test_each_class_arrives_where_it_belongs(name: str, request: pytest.FixtureRequest) -> None:
     sampler = request.getfixturevalue(name)
     ring, _ = sampler.sample(4000, torch.zeros(4000, dtype=torch.long), generator=source())

@@ -367,6 +367,7 @@ NOTICED = [
 
 
 @pytest.mark.parametrize(("strategy", "sabotage"), NOTICED)
+@pytest.mark.slow
 def test_the_same_check_notices_a_sampler_that_is_wrong(
     cases: Callable[[str], Case], strategy: str, sabotage: Sabotage
 ) -> None:
@@ -426,6 +427,7 @@ def test_small_requests_together_have_the_distribution_of_a_large_one(case: Case
         assert case.p_value(in_requests_of(100, case, allocation, case.n)) > ALIKE
 
 
+@pytest.mark.slow
 def test_the_rounding_of_hvrt_in_small_requests_is_noticed(case: Case) -> None:
     # This is how far hvrt is from its own distribution, and why its rounding is not the default.
     assert case.p_value(in_requests_of(100, case, "hvrt", case.n)) < 1e-4
