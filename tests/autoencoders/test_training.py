@@ -295,7 +295,7 @@ def test_training_leaves_its_images_alone(images: Tensor, make_options: Make) ->
 # ---- cut off
 
 
-@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_training_cut_off_and_resumed_is_the_same_training(
     images: Tensor, make_options: Make, tmp_path: Path, variant: str, after: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from kedro.framework.cli.cli import KedroCLI
 
 # The test process keeps the installed package, whatever copy a run puts first on its path.
 import hvrt_diffuser.hooks  # noqa: F401
+from hvrt_diffuser.common.files import Turn
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (
@@ -238,9 +240,20 @@ def make_project() -> Callable[[Path], Project]:
 def finished_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Project, subprocess.CompletedProcess[str]]:
-    """A project in which ``kedro run --env test`` ran once, and what that printed."""
-    project = _make_project(tmp_path_factory.mktemp("finished") / "project")
-    return project, _kedro(project, "run", "--env", "test")
+    """A project in which ``kedro run --env test`` ran once, and what that printed.
+
+    The processes that share the tests among them share it as well.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished"
+    folder.mkdir(exist_ok=True)
+    printed = folder / "printed.json"
+    with Turn(folder):
+        if not printed.exists():
+            done = _kedro(_make_project(folder / "project"), "run", "--env", "test")
+            printed.write_text(json.dumps([done.args, done.stdout, done.stderr]))
+    args, out, err = json.loads(printed.read_text())
+    return Project(folder / "project"), subprocess.CompletedProcess(args, 0, out, err)
 
 
 @pytest.fixture(scope="session")
