@@ -1,5 +1,6 @@
-"""``python -m hvrt_diffuser``: the same as ``kedro run``, from the project's folder."""
+"""``python -m hvrt_diffuser``: as ``kedro run``, in its folder; or ``judge``, anywhere."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,11 @@ from kedro.framework.project import configure_project
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run the project's pipelines with the options of ``kedro run``."""
+    """Run the project's pipelines with the options of ``kedro run``; or judge images in folders."""
+    if not args and not kwargs and sys.argv[1:2] == ["judge"]:
+        from hvrt_diffuser.command import main as judge
+
+        sys.exit(judge(sys.argv[2:]))
     package_name = Path(__file__).parent.name
     configure_project(package_name)
     return find_run_command(package_name)(*args, **kwargs)

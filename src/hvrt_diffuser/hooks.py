@@ -82,7 +82,7 @@ class CheckedParameters:
         from hvrt_diffuser.pipelines.tstr.tasks import check_rows
 
         if dataset_name == "images_train" and "tstr_metrics" in self._outputs:
-            check_rows(data, self._parameters.tstr)
+            check_rows(data)
 
 
 class RawImages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hvrt_diffuser.classifiers import (
     train_judge,
 )
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
 
 CPU = torch.device("cpu")
@@ -150,13 +152,14 @@ def test_the_same_seed_gives_the_same_bytes(
 # ---- steps
 
 
-@pytest.mark.parametrize("n", [64, 100, 1000])
-def test_steps_and_batches_do_not_depend_on_the_number_of_images(
-    digits: LabelledImages, steps_taken: list[int], n: int
+@pytest.mark.parametrize(("n", "batch"), [(2, 2), (63, 63), (64, 64), (100, 64), (1000, 64)])
+def test_steps_do_not_depend_on_the_number_of_images(
+    digits: LabelledImages, steps_taken: list[int], n: int, batch: int
 ) -> None:
+    """Nor do batches, unless there are fewer images."""
     kept = digits[:n]
     train_classifier(kept.images, kept.labels, 10, options(steps=20), seed=0, device=CPU)
-    assert steps_taken == [64] * 20
+    assert steps_taken == [batch] * 20
 
 
 def test_every_image_is_seen_before_any_is_seen_again(
@@ -216,6 +219,50 @@ def test_the_judge_takes_no_more_than_its_steps(
     assert len(steps_taken) == 25
 
 
+# ---- augmentation
+
+
+class Nothing:
+    """Changes nothing, and counts the batches."""
+
+    batches = 0
+
+    def apply(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
+        assert images.dtype == torch.uint8
+        torch.rand(1, generator=generator)
+        self.batches += 1
+        return images
+
+
+@pytest.mark.parametrize("kind", ["classifier", "judge"])
+def test_weights_and_batches_are_those_without_augmentation(
+    digits: LabelledImages, kind: str
+) -> None:
+    kept, nothing = digits[:300], Nothing()
+    if kind == "classifier":
+        train = partial(train_classifier, options=options(steps=8))
+    else:
+        train = partial(train_judge, options=judge_options(steps=8, evaluate_every=4))
+    plain, same = (
+        train(kept.images, kept.labels, 10, seed=0, device=CPU, augment=augment)
+        for augment in (None, nothing)
+    )
+    assert nothing.batches == 8
+    for one, other in zip(plain.state_dict().values(), same.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_augmentation_helps_few_digits(digits: LabelledImages) -> None:
+    kept, held = digits[:500], digits[3000:]
+    found = []
+    for augment in (None, Augmentation()):
+        model = train_classifier(
+            kept.images, kept.labels, 10, options(), seed=0, device=CPU, augment=augment
+        )
+        found.append(accuracy(model, held))
+    assert found[1] > found[0] + 0.01
+
+
 # ---- classify
 
 
@@ -262,16 +309,9 @@ def test_images_of_another_shape_are_refused(
         classify(classifier, torch.zeros(4, *shape, dtype=torch.uint8), CPU)
 
 
-def test_fewer_images_than_a_batch_are_refused(digits: LabelledImages) -> None:
-    kept = digits[:63]
-    with pytest.raises(InputError, match=r"63 images were given .* one batch of 64"):
-        train_classifier(kept.images, kept.labels, 10, options(), seed=0, device=CPU)
-
-
-def test_fewer_images_than_a_batch_are_refused_by_the_judge(digits: LabelledImages) -> None:
-    kept = digits[:75]  # 60 once a fifth is held out
-    with pytest.raises(InputError, match=r"60 images were given .* one batch of 64"):
-        train_judge(kept.images, kept.labels, 10, judge_options(), seed=0, device=CPU)
+def test_a_single_image_is_refused(digits: LabelledImages) -> None:
+    with pytest.raises(InputError, match=r"1 images were given .* at least two"):
+        train_classifier(digits.images[:1], digits.labels[:1], 10, options(), seed=0, device=CPU)
 
 
 def test_a_class_that_cannot_be_split_is_refused_by_the_judge(digits: LabelledImages) -> None:

@@ -10,7 +10,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.data.augmentation import (
+    Augmentation,
+    FlipAndCrop,
+    choose_augment,
+    shifted,
+)
 from hvrt_diffuser.data.images import LabelledImages
 
 N = 500
@@ -121,3 +126,39 @@ def test_no_copies_are_no_versions(digits: LabelledImages) -> None:
 def test_amounts_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Augmentation(**wrong)
+
+
+# ---- photographs
+
+
+def test_half_of_the_photographs_are_mirrored_and_nothing_else() -> None:
+    images = torch.randint(0, 256, (N, 3, 9, 7), dtype=torch.uint8, generator=source())
+    changed = FlipAndCrop(padding=0).apply(images, generator=source())
+    same, mirrored = ((changed == other).flatten(1).all(1) for other in (images, images.flip(3)))
+    assert (same ^ mirrored).all()
+    assert 0.4 < mirrored.double().mean() < 0.6
+
+
+def test_a_crop_moves_by_an_eighth_at_most_each_way() -> None:
+    images = torch.arange(16)[None, None, :, None].expand(N, 1, 16, 16).to(torch.uint8)
+    changed = FlipAndCrop().apply(images, generator=source())
+    moved = changed[:, 0, 8, 0].long() - 8
+    assert moved.unique().tolist() == [-2, -1, 0, 1, 2]
+    rows = torch.arange(16)[None] + moved[:, None]
+    assert torch.equal(changed[:, 0, :, 5].long(), rows.clamp(0, 15)), "its edge is repeated"
+
+
+def test_each_image_is_moved_in_both_ways() -> None:
+    y, x = torch.meshgrid(torch.arange(6), torch.arange(8), indexing="ij")
+    images = (10 * y + x).expand(N, 1, 6, 8).float()
+    moved = shifted(images, 1, source())
+    found = {tuple(divmod(int(value), 10)) for value in moved[:, 0, 3, 4]}
+    assert found == {(down, right) for down in (2, 3, 4) for right in (3, 4, 5)}
+    assert shifted(images, 0, source()) is images
+
+
+def test_what_auto_takes() -> None:
+    affine = Augmentation(rotation=3)
+    assert choose_augment("auto", 1, affine) is choose_augment("affine", 3, affine) is affine
+    for name, channels in (("auto", 3), ("flip_and_crop", 1)):
+        assert choose_augment(name, channels, affine) == FlipAndCrop()

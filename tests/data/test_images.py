@@ -37,6 +37,8 @@ def few(digits: LabelledImages) -> LabelledImages:
         (lambda x: {"labels": x.labels + 10 - x.labels.max()}, "to 10, expected 0 to 9"),
         (lambda x: {"class_names": x.class_names[:5]}, "expected 0 to 4 for its 5 classes"),
         (lambda x: {"class_names": ()}, "its 0 classes"),
+        (lambda x: {"names": ("a.png",)}, "1 names for 20 images"),
+        (lambda x: {"groups": x.labels[:19]}, "19 groups for 20 images"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(
@@ -79,6 +81,50 @@ def test_what_is_saved_is_loaded(few: LabelledImages, tmp_path: Path) -> None:
     assert torch.equal(loaded.labels, few.labels)
     assert loaded.class_names == few.class_names
     assert loaded.source == few.source
+
+
+@pytest.fixture
+def named(few: LabelledImages) -> LabelledImages:
+    names = tuple(f"b\u00e4r/{i} \udcff.png" for i in range(20))  # and a byte that is no UTF-8
+    return replace(few, names=names, groups=torch.arange(20) // 3)
+
+
+@pytest.mark.parametrize(
+    ("index", "rows"),
+    [
+        (torch.tensor([7, 3, 3]), [7, 3, 3]),
+        (torch.arange(20) > 17, [18, 19]),
+        (slice(2, 8, 3), [2, 5]),
+    ],
+)
+def test_a_selection_keeps_names_and_groups(
+    named: LabelledImages, index: Any, rows: list[int]
+) -> None:
+    assert named.names is not None
+    picked = named[index]
+    assert picked.names == tuple(named.names[row] for row in rows)
+    assert picked.groups is not None
+    assert picked.groups.tolist() == [row // 3 for row in rows]
+    assert torch.equal(picked.images, named.images[rows])
+
+
+def test_a_place_is_a_name_or_a_row(few: LabelledImages, named: LabelledImages) -> None:
+    assert few.place(7) == "image 7"
+    assert named[5:].place(2).startswith("b\u00e4r/7")
+
+
+def test_names_and_groups_are_loaded_as_they_were_saved(
+    named: LabelledImages, few: LabelledImages, tmp_path: Path
+) -> None:
+    for images in (named, few):
+        images.save(tmp_path / "images")
+        loaded = LabelledImages.load(tmp_path / "images")
+        assert loaded.names == images.names
+        assert (loaded.groups is None) == (images.groups is None)
+    named.save(tmp_path / "images")
+    groups = LabelledImages.load(tmp_path / "images").groups
+    assert groups is not None
+    assert groups.tolist() == (torch.arange(20) // 3).tolist()
 
 
 def test_the_same_images_give_the_same_bytes(few: LabelledImages, tmp_path: Path) -> None:

@@ -744,6 +744,53 @@ def test_parquet_root_without_training_files_is_refused(tmp_path: Path, grey: Pi
     assert "in both" in refusal(source="parquet", root=tmp_path)
 
 
+def write_grouped(path: Path, images: Pixels, keys: pa.Array, paths: list[str | None]) -> None:
+    write_parquet(path, encode(images), LABELS)
+    table = pq.read_table(path)
+    rows = [{"bytes": b, "path": p} for b, p in zip(encode(images), paths, strict=True)]
+    image = pa.array(rows, table.schema.field("image").type)
+    pq.write_table(table.set_column(0, "image", image).append_column("patient", keys), path)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.int32()])
+def test_parquet_groups_and_names_are_read(tmp_path: Path, grey: Pixels, kind: Any) -> None:
+    names = [f"cat/{i}.jpg" for i in range(12)]
+    for split, first in (("train", 10), ("test", 13)):
+        keys = pa.array([first + i // 3 for i in range(12)]).cast(kind)
+        write_grouped(tmp_path / f"{split}.parquet", grey, keys, names)
+    splits = read_images("parquet", root=tmp_path, group="patient")
+    train, test = splits.train.groups, held_out(splits).groups
+    assert splits.train.names == tuple(names)
+    assert train is not None
+    assert test is not None
+    assert train.tolist() == [i // 3 for i in range(12)]
+    assert test.tolist() == [3 + i // 3 for i in range(12)]  # 13 is the last of training
+    assert read_images("parquet", root=tmp_path).train.groups is None
+
+
+def test_parquet_names_are_none_unless_every_row_has_one(tmp_path: Path, grey: Pixels) -> None:
+    keys = pa.array(range(12))
+    write_grouped(tmp_path / "train.parquet", grey, keys, [None, *"abcdefghijk"])
+    assert read_images("parquet", root=tmp_path).train.names is None
+
+
+@pytest.mark.parametrize(
+    ("group", "keys", "facts"),
+    [
+        ("person", list(range(12)), ["image, label, patient", "person"]),
+        ("image", list(range(12)), ["plain values", "image"]),
+        ("patient", [7] * 12, ["one group", "7"]),
+        ("patient", [1, 2, None] * 4, ["row 2", "no patient"]),
+    ],
+)
+def test_parquet_column_that_makes_no_groups_is_refused(
+    tmp_path: Path, grey: Pixels, group: str, keys: list[int | None], facts: list[str]
+) -> None:
+    write_grouped(tmp_path / "train.parquet", grey, pa.array(keys), [None] * 12)
+    message = refusal(source="parquet", root=tmp_path, group=group)
+    assert all(fact in message for fact in facts), message
+
+
 # ---- image folders
 
 
@@ -775,6 +822,53 @@ def test_train_and_test_beside_another_folder_are_classes(tmp_path: Path, grey: 
     train = read_images("image_folder", root=tmp_path).train
     assert train.class_names == ("test", "train", "tram")
     assert torch.equal(train.images, planes(grey[[1, 0, 2]]))
+
+
+def write_named(root: Path, images: Pixels, names: Sequence[str]) -> Path:
+    for pixels, name in zip(images, names, strict=True):
+        write(root / name, png_bytes(pixels))
+    return root
+
+
+def test_groups_of_files_are_the_first_group_of_the_expression(
+    tmp_path: Path, grey: Pixels
+) -> None:
+    files = ["cat/p1_a.png", "cat/p1_b.png", "cat/p2_a.png", "dog/p1_a.png", "dog/p3_a.png"]
+    root = write_named(tmp_path / "mine", grey[:5], files)
+    train = read_images("image_folder", root=root, group=r"^(p\d+)_").train
+    assert train.names == tuple(files)
+    assert train.groups is not None
+    assert train.groups.tolist() == [0, 0, 1, 0, 2]
+    assert read_images("image_folder", root=root).train.groups is None
+
+
+def test_groups_are_the_same_in_train_and_test_folders(tmp_path: Path, grey: Pixels) -> None:
+    files = ["train/a/p1_0.png", "train/a/p2_0.png", "test/a/p2_1.png", "test/a/p3_0.png"]
+    splits = read_images(
+        "image_folder", root=write_named(tmp_path, grey[:4], files), group="(p.)_", resize=7
+    )
+    groups = splits.train.groups, held_out(splits).groups
+    assert [part.tolist() for part in groups if part is not None] == [[0, 1], [1, 2]]
+    assert held_out(splits).names == tuple(files[2:])
+
+
+@pytest.mark.parametrize(
+    ("group", "facts"),
+    [
+        ("^(q.)_", ["^(q.)_", "4 of 4 files", "a/p1_0.png"]),
+        ("^(p1)_", ["2 of 4 files", "a/p2_0.png"]),
+        ("^(p)", ["one group", "'p'"]),
+        ("(x)?p", ["4 of 4 files"]),
+        ("^p._", ["group", "brackets"]),
+        ("(p", ["no regular expression"]),
+    ],
+)
+def test_expression_that_makes_no_groups_is_refused(
+    tmp_path: Path, grey: Pixels, group: str, facts: list[str]
+) -> None:
+    write_named(tmp_path, grey[:4], ["a/p1_0.png", "a/p1_1.png", "a/p2_0.png", "b/p3_0.png"])
+    message = refusal(source="image_folder", root=tmp_path, group=group)
+    assert all(fact in message for fact in facts), message
 
 
 def test_jpeg_is_read_whatever_the_case_of_its_extension(tmp_path: Path, colour: Pixels) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import gaussian_blur, rotate
 
 from hvrt_diffuser.autoencoders import (
     Autoencoder,
@@ -17,21 +18,19 @@ from hvrt_diffuser.autoencoders import (
     encode_images,
     train_autoencoder,
 )
-from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, classify, train_judge
+from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions, train_judge
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import (
-    Bench,
     Task,
     classifier_features,
-    gather,
-    measure,
+    examine,
     reach_verdict,
     tabulate,
     train_and_test,
+    untrained_extractors,
 )
 from hvrt_diffuser.judge.rows import equal_n, fixed
-from hvrt_diffuser.samplers import HVRTEstimator
 
 CPU = torch.device("cpu")
 JUDGE = JudgeOptions(
@@ -68,39 +67,26 @@ def parts(digits: LabelledImages) -> dict[str, LabelledImages]:
 
 
 @pytest.fixture(scope="module")
-def own_autoencoder(
-    parts: dict[str, LabelledImages], make_options: Callable[..., Any]
-) -> Autoencoder:
-    options = make_options(latent_dim=16, width=8, epochs=6, batch_size=64, validation_fraction=0.0)
-    return train_autoencoder(parts["train"].images, options, seed=0, device=CPU)[0]
-
-
-@pytest.fixture(scope="module")
-def measured(
-    parts: dict[str, LabelledImages],
-    own_autoencoder: Autoencoder,
-    make_options: Callable[..., Any],
-) -> Case:
-    """What the judge measures of synthetic images."""
-    train, test, autoencoder = parts["train"], parts["test"], own_autoencoder
-    vae, _ = train_autoencoder(train.images, make_options(beta=1.0, epochs=1), seed=0, device=CPU)
+def measured(parts: dict[str, LabelledImages]) -> Case:
+    """What the judge finds in synthetic images."""
+    train, test = parts["train"], parts["test"]
     judge = train_judge(train.images, train.labels, 10, JUDGE, seed=0, device=CPU)
-    bench = Bench(train, test, judge, n=1300, compared=1300, device=CPU, autoencoder=autoencoder)
-    sampler = HVRTEstimator().fit(bench.latents, train.labels)
-    _, probabilities = classify(judge, test.images, CPU)
-    accuracy = 100 * (probabilities.argmax(1) == test.labels).double().mean().item()
+    extractors = {
+        "classifier": classifier_features(judge, CPU),
+        **untrained_extractors(train.images, CPU),
+    }
 
     def run(synthetic: LabelledImages) -> dict[str, Any]:
-        evidence = gather(
+        return examine(
             synthetic,
-            bench,
-            sampler,
-            ("vae_beta_1", vae),
-            {"classifier": classifier_features(judge, CPU)},
-            class_id=None,
+            train,
+            test,
+            extractors,
+            judge=judge,
+            expected=torch.arange(10),
             seed=0,
+            device=CPU,
         )
-        return {"judge_accuracy": accuracy, **measure(evidence)}
 
     return run
 
@@ -115,46 +101,85 @@ def changed(images: LabelledImages, change: Callable[[Tensor], Tensor]) -> Label
     return replace(images, images=change(images.images))
 
 
+def grade(found: dict[str, Any], question: str) -> str:
+    verdict: str = reach_verdict(found)[question]["grade"]
+    return verdict
+
+
 def grades(found: dict[str, Any], question: str) -> dict[str, str]:
     return {f["name"]: f["grade"] for f in reach_verdict(found)[question]["findings"]}
 
 
-def test_fresh_real_images_are_good_in_every_way(real: dict[str, Any]) -> None:
+def half_of_each_class(images: LabelledImages) -> LabelledImages:
+    """The images on one side of the first principal component of their class."""
+    kept = []
+    for c in range(10):
+        own = (images.labels == c).nonzero()[:, 0]
+        x = images.images[own].flatten(1).float()
+        x = x - x.mean(0)
+        side = x @ torch.linalg.svd(x, full_matrices=False)[2][0]
+        kept.append(own[side > side.median()])
+    return images[torch.cat(kept).sort().values]
+
+
+def test_fresh_real_images_are_poor_in_no_way(real: dict[str, Any]) -> None:
     verdict = reach_verdict(real)
-    assert verdict["likeness"]["grade"] == "good", verdict["likeness"]
-    assert verdict["novelty"]["grade"] == "good", verdict["novelty"]
+    for own in real["likeness"].values():
+        assert own["low"] < 0.02 and own["high"] > -0.02, real["likeness"]
+    for question in ("likeness", "novelty", "membership"):
+        assert verdict[question]["grade"] in ("good", "unknown"), verdict[question]
+        assert verdict[question]["findings"][0]["between"][0] == "good"
     assert verdict["utility"]["grade"] == "unknown"  # nothing was trained on them
-    assert grades(real, "utility") == {"label_agreement": "good"}
-    assert real["fd_classifier"]["synthetic"] == pytest.approx(
-        real["fd_classifier"]["real_floor"], rel=0.5
-    )
-    assert real["nearest_neighbour_test_classifier"]["synthetic"]["low"] < 0.5
+    assert grades(real, "utility")["label_agreement"] == "good"
 
 
-def test_copies_look_real_and_are_flagged(
-    measured: Case, real: dict[str, Any], parts: dict[str, LabelledImages]
+def shifted(x: Tensor, right: int, down: int) -> Tensor:
+    return torch.roll(x, (down, right), (2, 3))
+
+
+def turned(x: Tensor) -> Tensor:
+    return rotate(x, 10.0, InterpolationMode.BILINEAR)
+
+
+COPIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "exact": lambda x: x,
+    "moved by a pixel": lambda x: shifted(x, 1, 0),
+    "moved by two, diagonally": lambda x: shifted(x, 2, 2),
+    "turned by 10 degrees": turned,
+}
+
+
+@pytest.mark.parametrize("change", COPIES.values(), ids=list(COPIES))
+def test_copies_are_flagged_however_they_are_moved(
+    measured: Case, parts: dict[str, LabelledImages], change: Callable[[Tensor], Tensor]
 ) -> None:
-    found = measured(parts["train"][torch.arange(1300)])
-    verdict = reach_verdict(found)
-    assert verdict["likeness"]["grade"] == "good", verdict["likeness"]
-    assert verdict["novelty"]["grade"] == "poor"
-    assert found["dcr_raw"]["synthetic"] == 0
-    assert found["authentic_raw"]["synthetic"] == 0
-    assert real["dcr_raw"]["synthetic"] == pytest.approx(1, abs=0.1)
+    found = measured(changed(parts["train"][torch.arange(1300)], change))
+    assert grade(found, "novelty") in ("fair", "poor"), reach_verdict(found)["novelty"]
+    assert grade(found, "membership") in ("fair", "poor"), reach_verdict(found)["membership"]
+
+
+def test_a_quarter_of_copies_is_flagged(measured: Case, parts: dict[str, LabelledImages]) -> None:
+    some = parts["fresh"]
+    images = torch.cat([parts["train"].images[:325], some.images[325:]])
+    labels = torch.cat([parts["train"].labels[:325], some.labels[325:]])
+    found = measured(replace(some, images=images, labels=labels))
+    assert grade(found, "novelty") == "poor"
+    assert found["copies"]["exact"] == 325
+    assert found["copies"]["tail"] >= 0.2
+    assert grade(found, "membership") != "good"
 
 
 @pytest.mark.slow
-def test_copies_through_the_autoencoder_are_flagged(
-    measured: Case, parts: dict[str, LabelledImages], own_autoencoder: Autoencoder
+def test_copies_through_an_autoencoder_are_flagged(
+    measured: Case, parts: dict[str, LabelledImages], make_options: Callable[..., Any]
 ) -> None:
+    options = make_options(latent_dim=16, width=8, epochs=6, batch_size=64, validation_fraction=0.0)
+    model: Autoencoder = train_autoencoder(parts["train"].images, options, seed=0, device=CPU)[0]
     some = parts["train"][torch.arange(1300)]
-    latents, _ = encode_images(own_autoencoder, some.images, CPU)
-    found = measured(changed(some, lambda x: decode_latents(own_autoencoder, latents, CPU)))
-    assert reach_verdict(found)["novelty"]["grade"] == "poor"
-    assert found["dcr_image"]["synthetic"] == 0
-    assert found["fd_classifier"]["synthetic"] == pytest.approx(
-        found["fd_classifier"]["copy_floor"], rel=0.3
-    )
+    latents, _ = encode_images(model, some.images, CPU)
+    found = measured(changed(some, lambda x: decode_latents(model, latents, CPU)))
+    assert grade(found, "novelty") == "poor"
+    assert grade(found, "membership") == "poor"
 
 
 @pytest.mark.slow
@@ -164,11 +189,16 @@ def test_a_class_that_is_missing_is_flagged(
     fresh = parts["fresh"]
     found = measured(fresh[(fresh.labels != 3).nonzero()[:, 0]])
     assert found["missing_classes"] == ["3"]
-    assert reach_verdict(found)["likeness"]["grade"] == "poor"
-    for name in ("coverage", "recall"):
-        fell = real["manifold_classifier"]["synthetic"][name]
-        assert found["manifold_classifier"]["synthetic"][name] < fell - 0.04
-    assert found["fd_classifier"]["synthetic"] > 2 * real["fd_classifier"]["synthetic"]
+    assert grade(found, "likeness") == "poor"
+    assert found["likeness"]["classifier"]["e"] > 0.01 + real["likeness"]["classifier"]["e"]
+
+
+@pytest.mark.parametrize("n", [100, 500])
+def test_half_of_every_class_missing_is_never_good(
+    measured: Case, parts: dict[str, LabelledImages], n: int
+) -> None:
+    found = measured(half_of_each_class(parts["fresh"])[torch.arange(n)])
+    assert grade(found, "likeness") != "good", reach_verdict(found)["likeness"]
 
 
 @pytest.mark.parametrize(
@@ -177,19 +207,21 @@ def test_a_class_that_is_missing_is_flagged(
         pytest.param(lambda x: gaussian_blur(x, [9, 9], [2.0, 2.0]), id="blurred"),
         pytest.param(lambda x: (x.float() * 0.4).to(torch.uint8), id="darker"),
         pytest.param(lambda x: x.clamp(min=90), id="on a brighter ground"),
+        pytest.param(
+            lambda x: (
+                (x + 25 * ((torch.arange(28)[:, None] + torch.arange(28)) % 2))
+                .clamp(0, 255)
+                .to(torch.uint8)
+            ),
+            id="a faint chessboard over it",
+        ),
     ],
 )
-@pytest.mark.slow
 def test_images_of_another_look_are_flagged(
-    measured: Case,
-    real: dict[str, Any],
-    parts: dict[str, LabelledImages],
-    change: Callable[[Tensor], Tensor],
+    measured: Case, parts: dict[str, LabelledImages], change: Callable[[Tensor], Tensor]
 ) -> None:
     found = measured(changed(parts["fresh"], change))
-    assert grades(found, "likeness")["fd_over_floor"] != "good"
-    assert found["fd_classifier"]["synthetic"] > 3 * real["fd_classifier"]["synthetic"]
-    assert found["classifier_test_classifier"]["synthetic"]["low"] > 0.6
+    assert grade(found, "likeness") == "poor", reach_verdict(found)["likeness"]
 
 
 def test_noise_is_no_image(measured: Case, parts: dict[str, LabelledImages]) -> None:
@@ -197,9 +229,8 @@ def test_noise_is_no_image(measured: Case, parts: dict[str, LabelledImages]) -> 
         0, 256, parts["fresh"].images.shape, generator=torch.Generator().manual_seed(0)
     )
     found = measured(replace(parts["fresh"], images=noise.to(torch.uint8)))
-    assert grades(found, "likeness")["precision_of_floor"] == "poor"
-    assert reach_verdict(found)["likeness"]["grade"] == "poor"
-    assert reach_verdict(found)["utility"]["grade"] == "poor"
+    assert grade(found, "likeness") == "poor"
+    assert grade(found, "utility") == "poor"
 
 
 @pytest.mark.slow
@@ -207,9 +238,9 @@ def test_permuted_labels_are_flagged(measured: Case, parts: dict[str, LabelledIm
     fresh = parts["fresh"]
     permuted = fresh.labels[torch.randperm(len(fresh), generator=torch.Generator().manual_seed(0))]
     found = measured(replace(fresh, labels=permuted))
-    assert reach_verdict(found)["utility"]["grade"] == "poor"
-    assert found["label_agreement"]["synthetic"] < 20
-    assert reach_verdict(found)["likeness"]["grade"] == "good"  # pictures are as they were
+    assert grade(found, "utility") == "poor"
+    assert found["label_agreement"]["synthetic"]["percent"] < 20
+    assert grade(found, "likeness") != "poor"  # pictures are as they were
 
 
 def test_permuted_labels_teach_nothing(parts: dict[str, LabelledImages]) -> None:
@@ -233,22 +264,19 @@ def test_permuted_labels_teach_nothing(parts: dict[str, LabelledImages]) -> None
     )
     found = {row["row"]: row for row in table["rows"]}
     assert found["synthetic"]["mean"] < 40 < found["real_equal_n"]["mean"]
-    assert found["synthetic"]["mcnemar_p"] < 1e-6
+    assert found["synthetic"]["gain"]["high"] < -20
     assert found["good"]["mean"] == pytest.approx(found["real_equal_n"]["mean"], abs=8)
 
 
 @pytest.mark.slow
 def test_a_sampler_that_collapsed_is_flagged(
-    measured: Case, real: dict[str, Any], parts: dict[str, LabelledImages]
+    measured: Case, parts: dict[str, LabelledImages]
 ) -> None:
     fresh = parts["fresh"]
     few = torch.cat([(fresh.labels == c).nonzero()[:1, 0] for c in range(10)])
     found = measured(fresh[few[torch.arange(1300) % 10]])
-    assert reach_verdict(found)["likeness"]["grade"] == "poor"
-    shares = found["manifold_classifier"]["synthetic"]
-    assert shares["coverage"] < 0.2
-    assert shares["recall"] < 0.2
-    assert found["vendi_classifier"]["synthetic"] < real["vendi_classifier"]["synthetic"]
+    assert grade(found, "likeness") == "poor"
+    assert found["copies"]["repeats"] == 1290
 
 
 class TestBadInput:
@@ -272,8 +300,9 @@ class TestBadInput:
         with pytest.raises(InputError, match="the same one"):
             measured(changed(parts["fresh"], lambda x: x[:1].expand_as(x)))
 
-    def test_fewer_images_than_features(
+    def test_fewer_images_than_features_are_too_few_to_tell(
         self, measured: Case, parts: dict[str, LabelledImages]
     ) -> None:
-        with pytest.raises(InputError, match="at least 65"):
-            measured(parts["fresh"][torch.arange(64)])
+        found = measured(parts["fresh"][torch.arange(64)])
+        assert grade(found, "likeness") == "unknown"
+        assert all(own["e"] is None for own in found["likeness"].values())

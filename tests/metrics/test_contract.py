@@ -30,11 +30,13 @@ MEASURES: dict[str, Measure] = {
     "classifier_test": lambda a, b, seed: metrics.classifier_test(a, b, seed=seed),
     "dcr_ratio": lambda a, b, _: metrics.dcr_ratio(a, b, b + 1),
     "dcr_ratio of held-out rows": lambda a, b, _: metrics.dcr_ratio(b + 1, b, a),
+    "excess_frechet": lambda a, b, seed: metrics.excess_frechet(a, b, seed=seed),
     "frechet_distance": lambda a, b, _: metrics.frechet_distance(a, b),
     "frechet_distance_at_infinity": lambda a, b, seed: metrics.frechet_distance_at_infinity(
         a, b, seed=seed
     ),
     "kernel_distance": lambda a, b, seed: metrics.kernel_distance(a, b, subset_size=5, seed=seed),
+    "kernel_test": lambda a, b, seed: np.array(metrics.kernel_test(a, b, seed=seed)),
     "kolmogorov_smirnov": lambda a, b, _: metrics.kolmogorov_smirnov(a, b),
     "manifold": lambda a, b, _: metrics.manifold(a, b, k=2),
     "mmd": lambda a, b, seed: metrics.mmd(a, b, seed=seed),
@@ -50,12 +52,21 @@ MEASURES: dict[str, Measure] = {
 PAIRED = sorted(MEASURES.keys() - {"vendi_score"})
 SEEDED = [
     "classifier_test",
+    "excess_frechet",
     "frechet_distance_at_infinity",
     "kernel_distance",
     "mmd",
     "nearest_neighbour_test",
     "sliced_wasserstein",
 ]
+# Of probabilities, of images or of distances and scores, with tests of their own.
+OTHERS = {
+    *("inception_score", "doubted_labels"),
+    *("blurred", "closest_images", "equal_images", "near_images"),
+    *("registered_nearest", "usual_distance"),
+    *("copies", "mann_whitney_z", "membership", "membership_scores"),
+    *("share_above", "share_below_quantile"),
+}
 every = pytest.mark.parametrize("name", sorted(MEASURES))
 
 
@@ -80,8 +91,7 @@ def spoilt(value: float) -> Callable[[Array], Array]:
 def test_every_public_measure_is_among_them() -> None:
     functions = {n for n in metrics.__all__ if inspect.isfunction(getattr(metrics, n))}
     functions.remove("named_metrics")
-    # The inception score is of probabilities, and has tests of its own.
-    assert functions - {"inception_score"} == {name.split(" ")[0] for name in MEASURES}
+    assert functions - OTHERS == {name.split(" ")[0] for name in MEASURES}
 
 
 @every
@@ -241,7 +251,9 @@ def test_rotating_both_samples_changes_nothing(name: str) -> None:
         np.testing.assert_allclose(found, measure(name, a, b), rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", sorted(MEASURES.keys() - {"kernel_distance", "vendi_score"}))
+@pytest.mark.parametrize(
+    "name", sorted(MEASURES.keys() - {"kernel_distance", "kernel_test", "vendi_score"})
+)
 def test_moving_both_samples_changes_nothing(name: str) -> None:
     a, b = pair()
     found = measure(name, a + 1e4, b + 1e4)
@@ -254,6 +266,7 @@ def test_moving_both_samples_changes_nothing(name: str) -> None:
         MEASURES.keys()
         - {"attribution", "closest", "nearest"}  # of rows one by one
         - {"classifier_test", "frechet_distance_at_infinity", "kernel_distance"}  # of a part
+        - {"excess_frechet", "kernel_test"}  # of halves and permutations
     ),
 )
 def test_the_order_of_rows_changes_nothing(name: str) -> None:

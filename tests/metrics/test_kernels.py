@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist, pdist
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.metrics import kernel_distance, mmd
+from hvrt_diffuser.metrics import kernel_distance, kernels, mmd
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -90,6 +90,20 @@ def test_subsets_of_a_size_larger_than_one_sample_or_smaller_than_two_are_refuse
             kernel_distance(a, b, subset_size=size, seed=0)
     for size in (2, 10):
         assert np.isfinite(kernel_distance(a, b, subset_size=size, seed=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "size"), [(2, 2, 2), (5, 9, 2), (300, 240, 120), (400, 480, 200), (700, 500, 200)]
+)
+def test_a_subset_is_at_most_half_of_the_smaller_sample_so_that_it_deviates(
+    n: int, m: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kernels.SUBSET == 1000
+    monkeypatch.setattr(kernels, "SUBSET", 200)
+    a, b = normal(n, 3, 0), 1.2 * normal(m, 3, 1)
+    found = kernel_distance(a, b, seed=0)
+    assert found == kernel_distance(a, b, subset_size=size, seed=0)
+    assert n == 2 or found.std > 0.01 * abs(found.mean)
 
 
 @pytest.mark.parametrize("measure", ["kernel_distance", "mmd"])

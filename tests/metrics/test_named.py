@@ -33,7 +33,7 @@ nothing = 3
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    example = PAGE.read_text().split("```python\n")[1].split("```")[0]
+    example = PAGE.read_text().split("my_metrics.py`:\n\n```python\n")[1].split("```")[0]
     (tmp_path / "my_metrics.py").write_text(example + MORE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_metrics", raising=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from hvrt_diffuser.autoencoders import (
 from hvrt_diffuser.autoencoders.network import Architecture
 from hvrt_diffuser.catalog import check_latents_table
 from hvrt_diffuser.catalog.latents import latents_to_table, table_to_latents
-from hvrt_diffuser.classifiers import Classifier, ClassifierOptions
+from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, JudgeOptions
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
@@ -31,7 +32,7 @@ from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions
 from hvrt_diffuser.judge.rows import all_images, both, copied, drawn, equal_n, even_labels
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
-from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
+from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.data_ingest.nodes import split_images
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.nodes import evaluate
@@ -48,7 +49,7 @@ from hvrt_diffuser.pipelines.tstr.nodes import (
     train_synthetic_test_real,
 )
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
-from hvrt_diffuser.pipelines.tstr.tasks import check_rows
+from hvrt_diffuser.pipelines.tstr.tasks import check_rows, list_tasks, plan_rows
 from hvrt_diffuser.samplers import (
     HVRTEstimator,
     LatentFlow,
@@ -165,7 +166,7 @@ class TestSplitImages:
     OPTIONS = DatasetOptions(test_fraction=0.25)
 
     def test_is_stratified_and_complete(self, train: LabelledImages) -> None:
-        kept, held_out = split_images(ImageSplits(train, None), self.OPTIONS, 0)
+        kept, held_out, _ = split_images(ImageSplits(train, None), self.OPTIONS, 0)
         assert count(kept.labels) == [45, 30, 15]
         assert count(held_out.labels) == [15, 10, 5]
         rows = [*kept.images.flatten(1).tolist(), *held_out.images.flatten(1).tolist()]
@@ -173,7 +174,7 @@ class TestSplitImages:
 
     def test_images_keep_their_labels_and_order(self, train: LabelledImages) -> None:
         where = {tuple(image.flatten().tolist()): i for i, image in enumerate(train.images)}
-        for part in split_images(ImageSplits(train, None), self.OPTIONS, 0):
+        for part in split_images(ImageSplits(train, None), self.OPTIONS, 0)[:2]:
             rows = [where[tuple(image.flatten().tolist())] for image in part.images]
             assert rows == sorted(rows)
             assert torch.equal(part.labels, train.labels[rows])
@@ -193,7 +194,7 @@ class TestSplitImages:
     def test_takes_the_test_split_of_the_source(
         self, train: LabelledImages, test: LabelledImages
     ) -> None:
-        kept, held_out = split_images(ImageSplits(train, test), self.OPTIONS, 0)
+        kept, held_out, _ = split_images(ImageSplits(train, test), self.OPTIONS, 0)
         assert kept is train
         assert held_out is test
 
@@ -206,6 +207,34 @@ class TestSplitImages:
         images = make_images((5, 1, 5))
         with pytest.raises(InputError, match=r"noise cannot be split by class"):
             split_images(ImageSplits(images, None), self.OPTIONS, 0)
+
+    def test_leaves_leaks_out_of_the_test_images_with_a_warning(
+        self, train: LabelledImages, test: LabelledImages, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        images, labels = test.images.clone(), test.labels.clone()
+        images[[3, 8]], labels[[3, 8]] = train.images[[5, 7]], train.labels[[5, 7]]
+        leaked = replace(test, images=images, labels=labels)
+        kept, held_out, look = split_images(ImageSplits(train, leaked), self.OPTIONS, 0)
+        assert kept is train
+        left = [row for row in range(30) if row not in (3, 8)]
+        assert torch.equal(held_out.images, images[left])
+        assert look["leaks"]["rows"] == [3, 8]
+        (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert "2 of 30 test images of noise" in warning
+        assert "data_look.json" in warning
+
+    def test_refuses_a_test_set_that_is_the_training_set(self, train: LabelledImages) -> None:
+        with pytest.raises(InputError, match="120 of 120 test images"):
+            split_images(ImageSplits(train, train), self.OPTIONS, 0)
+
+    def test_holds_out_whole_groups(self, train: LabelledImages) -> None:
+        groups = torch.arange(len(train)) // 2
+        grouped = replace(train, groups=groups)
+        kept, held_out, look = split_images(ImageSplits(grouped, None), self.OPTIONS, 0)
+        assert kept.groups is not None
+        assert held_out.groups is not None
+        assert not set(kept.groups.tolist()) & set(held_out.groups.tolist())
+        assert look["groups"]["train"] + look["groups"]["test"] == 60
 
 
 class TestEncode:
@@ -611,6 +640,7 @@ class TestTSTR:
         seeds=2,
         few_shot=10,
         classifier=ClassifierOptions.model_validate(CLASSIFIER),
+        until_validation=JudgeOptions.model_validate({**CLASSIFIER, "evaluate_every": 2}),
         device="cpu",
         sampler=ChosenSampler(name="hvrt", options={}, device="cpu"),
         ae_training=TRAINING,
@@ -618,13 +648,24 @@ class TestTSTR:
         vae="vae_beta_0_05",
         seed=0,
     )
-    VAE = BaselineOptions(beta=0.05)
+
+    @pytest.fixture(scope="class")
+    def held_out(self) -> LabelledImages:
+        return make_images((100, 70, 50), seed=1)
 
     @pytest.fixture(scope="class")
     def run(
-        self, train: LabelledImages, test: LabelledImages, sampler: HVRTDiffuser, vae: Autoencoder
+        self,
+        train: LabelledImages,
+        held_out: LabelledImages,
+        sampler: HVRTDiffuser,
+        vae: Autoencoder,
     ) -> Any:
-        def train_all(checkpoint: Checkpoint, options: TSTRTask = self.OPTIONS) -> Predictions:
+        def train_all(
+            checkpoint: Checkpoint,
+            options: TSTRTask = self.OPTIONS,
+            test: LabelledImages = held_out,
+        ) -> Predictions:
             return train_synthetic_test_real(train, test, sampler, vae, options, checkpoint)
 
         return train_all
@@ -634,13 +675,16 @@ class TestTSTR:
         return run(Checkpoint(tmp_path_factory.mktemp("tstr") / "checkpoint.safetensors"))
 
     @pytest.fixture(scope="class")
-    def metrics(self, predictions: Predictions, train: LabelledImages) -> dict[str, Any]:
-        return tabulate_tstr(predictions, train, self.VAE, self.OPTIONS)[0]
+    def metrics(
+        self, predictions: Predictions, train: LabelledImages, held_out: LabelledImages
+    ) -> dict[str, Any]:
+        return tabulate_tstr(predictions, train, held_out, self.OPTIONS)[0]
 
     def test_has_every_row_with_every_repetition(self, metrics: dict[str, Any]) -> None:
         found = [(row["row"], row["n"]) for row in metrics["rows"]]
         assert found == [
             ("real_all", 120),
+            ("real_all_until_validation", 120),
             ("real_equal_n", 30),
             ("synthetic", 30),
             ("synthetic_equal_information", 30),
@@ -653,15 +697,22 @@ class TestTSTR:
             ("random_decoded", 120),
             ("copied", 120),
             ("real_and_synthetic", 240),
+            ("real_augmented", 120),
+            ("real_augmented_and_synthetic", 240),
             ("few_shot_real", 30),
             ("few_shot_real_and_synthetic", 150),
+            ("few_shot_real_augmented", 30),
+            ("few_shot_real_augmented_and_synthetic", 150),
         ]
+        assert metrics["left_out"] == []
         for row in metrics["rows"]:
             assert len(row["accuracies"]) == row["seeds"] == 2
             assert all(0 <= accuracy <= 100 for accuracy in row["accuracies"])
             assert row["mean"] == pytest.approx(np.mean(row["accuracies"]))
             assert row["std"] == pytest.approx(np.std(row["accuracies"], ddof=1))
+            assert row["low"] <= row["mean"] <= row["high"]
             assert set(row["per_class"]) == set(NAMES)
+            assert row["asked"] == row["n"]
 
     def test_rows_are_compared_with_as_many_real_images(self, metrics: dict[str, Any]) -> None:
         against = {(row["row"], row["n"]): row["against"] for row in metrics["rows"]}
@@ -669,43 +720,113 @@ class TestTSTR:
         assert against["synthetic", 120] == ["real_all", 120]
         assert against["real_and_synthetic", 60] == ["real_equal_n", 30]
         assert against["few_shot_real_and_synthetic", 150] == ["few_shot_real", 30]
+        assert against["real_augmented_and_synthetic", 240] == ["real_augmented", 120]
         for row in metrics["rows"]:
-            assert (row["mcnemar_p"] is None) == (row["against"] is None)
-            assert row["mcnemar_p"] is None or 0 <= row["mcnemar_p"] <= 1
+            for key in ("gain", "p", "p_holm", "gain_per_class"):
+                assert (row[key] is None) == (row["against"] is None), key
+            if row["against"]:
+                assert 0 < row["p"] <= row["p_holm"] <= 1
+                assert row["gain"]["low"] <= row["gain"]["mean"] <= row["gain"]["high"]
+
+    def test_says_what_few_images_gain_beyond_augmentation(self, metrics: dict[str, Any]) -> None:
+        gain = metrics["gain_over_augmentation"]
+        assert gain["of"] == ["few_shot_real_augmented_and_synthetic", 150]
+        assert gain["over"] == metrics["gain_of_augmentation"]["of"]
+        assert metrics["gain_of_augmentation"]["over"] == ["few_shot_real", 30]
+
+    def test_synthetic_images_of_all_have_the_counts_of_all(
+        self, train: LabelledImages, held_out: LabelledImages, sampler: Any, vae: Autoencoder
+    ) -> None:
+        plan = plan_rows(train, held_out, self.OPTIONS)
+        tasks = list_tasks(train, plan, sampler, vae, self.OPTIONS, CPU)
+        wanted = ("real_all", "real_equal_n", "synthetic", "random_decoded", "copied")
+        counts = {(t.row, t.n): count(t.prepare()(0)[1]) for t in tasks if t.row in wanted}
+        assert counts["synthetic", 120] == counts["real_all", 120] == list(COUNTS)
+        assert counts["copied", 120] == counts["random_decoded", 120] == list(COUNTS)
+        assert counts["synthetic", 30] == counts["real_equal_n", 30] == [10, 10, 10]
+
+    def test_a_generator_sees_the_images_of_its_row_and_repetition(
+        self,
+        train: LabelledImages,
+        held_out: LabelledImages,
+        sampler: Any,
+        vae: Autoencoder,
+        monkeypatch: Any,
+    ) -> None:
+        seen: list[Tensor] = []
+
+        def fit(images: Tensor, *_: Any, **__: Any) -> HVRTDiffuser:
+            seen.append(images)
+            return sampler
+
+        monkeypatch.setattr("hvrt_diffuser.pipelines.tstr.tasks.fit_on_few", fit)
+        options = self.OPTIONS.model_copy(update={"n": (60,), "few_shot": 10})
+        plan = plan_rows(train, held_out, options)
+        rows = {
+            task.row: task.prepare() for task in list_tasks(train, plan, sampler, vae, options, CPU)
+        }
+        for real, made in (
+            ("real_equal_n", "synthetic_equal_information"),
+            ("few_shot_real", "few_shot_real_augmented_and_synthetic"),
+        ):
+            seen.clear()
+            of = [rows[real](seed)[0] for seed in (1, 2)]
+            for seed in (1, 2, 1, 2):
+                rows[made](seed)
+            assert len(seen) == 2, "a fit for each repetition, and not one more"
+            assert all(map(torch.equal, seen, of))
+            assert not torch.equal(*of)
+        rows["few_shot_real_and_synthetic"](1)
+        rows["real_augmented_and_synthetic"](1)
+        assert len(seen) == 2, "rows of one repetition share a fit"
+        both = rows["few_shot_real_augmented_and_synthetic"](1)[0]
+        assert torch.equal(both[:30], rows["few_shot_real_augmented"](1)[0])
 
     def test_has_the_reverse_for_each_number_of_images(self, metrics: dict[str, Any]) -> None:
         assert [(row["n"], row["seeds"]) for row in metrics["trts"]] == [(30, 2), (120, 2)]
 
     def test_confusion_counts_every_test_image_in_every_repetition(
-        self, metrics: dict[str, Any], test: LabelledImages
+        self, metrics: dict[str, Any], held_out: LabelledImages
     ) -> None:
         for table in metrics["confusion"]:
             counts = np.array(table["counts"])
-            assert counts.sum(1).tolist() == [2 * m for m in count(test.labels)]
+            assert counts.sum(1).tolist() == [2 * m for m in count(held_out.labels)]
 
+    @pytest.mark.parametrize("crossed", [False, pytest.param(True, marks=pytest.mark.slow)])
     def test_goes_on_where_it_was_cut_off(
-        self, run: Any, predictions: Predictions, tmp_path: Any, monkeypatch: Any
+        self,
+        run: Any,
+        predictions: Predictions,
+        crossed: bool,
+        test: LabelledImages,
+        tmp_path: Any,
+        monkeypatch: Any,
     ) -> None:
+        last = 3
+        if crossed:
+            few = self.OPTIONS.model_copy(update={"n": (30,), "few_shot": None})
+            last, run = 40, partial(run, options=few, test=test)  # in the third fold
+            predictions = run(Checkpoint(tmp_path / "whole.safetensors"))
         checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
         write, written = Checkpoint.write, 0
 
-        def die_after_three(*arguments: Any) -> None:
+        def die_after_some(*arguments: Any) -> None:
             nonlocal written
             write(*arguments)
             written += 1
-            if written == 3:
+            if written == last:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(Checkpoint, "write", die_after_three)
+        monkeypatch.setattr(Checkpoint, "write", die_after_some)
         with pytest.raises(KeyboardInterrupt):
             run(checkpoint)
         assert checkpoint.path.exists()
         monkeypatch.setattr(Checkpoint, "write", write)
         resumed = run(checkpoint)
         assert resumed.reverse == predictions.reverse
-        assert resumed.tested.keys() == predictions.tested.keys()
-        for key, found in resumed.tested.items():
-            assert torch.equal(found, predictions.tested[key]), key
+        assert resumed.probabilities.keys() == predictions.probabilities.keys()
+        for key, found in resumed.probabilities.items():
+            assert torch.equal(found, predictions.probabilities[key]), key
 
     def test_refuses_to_go_on_with_other_options(self, run: Any, tmp_path: Any) -> None:
         checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
@@ -714,21 +835,61 @@ class TestTSTR:
         with pytest.raises(InputError, match="is from a training with task"):
             run(checkpoint, few.model_copy(update={"seeds": 3}))
 
-    @pytest.mark.parametrize(
-        ("changes", "remedy"),
-        [
-            ({"few_shot": 50}, "set tstr.few_shot to at most LEAST, or to null"),
-            ({"n": (30, 119)}, "set tstr.n to at most MOST, or to all 120"),
-        ],
-    )
-    def test_too_few_images_of_a_class_are_told_by_the_parameter(
-        self, train: LabelledImages, changes: dict[str, Any], remedy: str
+    def test_rows_have_the_images_that_there_are(
+        self, train: LabelledImages, held_out: LabelledImages
     ) -> None:
-        least = int(torch.bincount(train.labels).min())
-        check_rows(train, self.OPTIONS)
-        remedy = remedy.replace("LEAST", str(least)).replace("MOST", str(3 * least))
-        with pytest.raises(InputError, match=f"has {least} training images.*{remedy}"):
-            check_rows(train, self.OPTIONS.model_copy(update=changes))
+        """Of a class there are 20; 119 of 120 cannot be even by class, and 2,000 are 120."""
+        options = self.OPTIONS.model_copy(update={"n": (30, 119, 2000), "few_shot": 50})
+        plan = plan_rows(train, held_out, options)
+        assert list(plan.sizes) == [30, 60, 120]
+        assert plan.few == 60
+        assert plan.asked["synthetic", 60] == 119
+        assert plan.asked["synthetic", 120] == 2000
+        assert plan.asked["few_shot_real", 60] == 150
+        for (row, n), real in plan.against.items():
+            assert real is None or real[1] == n or "and_synthetic" in row
+
+    def test_a_class_without_images_is_refused(self, held_out: LabelledImages) -> None:
+        with pytest.raises(InputError, match="class owl has too few images"):
+            check_rows(make_images((30, 30, 0)))
+        alone = make_images((30, 0, 0))
+        with pytest.raises(InputError, match="all 30 training images are of one class"):
+            check_rows(replace(alone, class_names=("cat",)))
+        with pytest.raises(InputError, match="class owl has too few images"):
+            plan_rows(make_images((30, 30, 0)), held_out, self.OPTIONS)
+
+    def test_what_cannot_be_held_out_of_is_left_out(self, held_out: LabelledImages) -> None:
+        plan = plan_rows(make_images((30, 30, 1)), held_out, self.OPTIONS)
+        assert ("real_all_until_validation", 61) not in plan.against
+        assert "too few" in plan.left_out["real_all_until_validation", 61]
+
+    def test_few_test_images_are_cross_fitted(
+        self, run: Any, train: LabelledImages, test: LabelledImages, tmp_path: Any
+    ) -> None:
+        options = self.OPTIONS.model_copy(update={"n": (2000,), "few_shot": 5})
+        predictions = run(Checkpoint(tmp_path / "checkpoint.safetensors"), options, test)
+        metrics, _ = tabulate_tstr(predictions, train, test, options)
+        assert metrics["cross_fitted"]
+        assert metrics["n_test"] == len(train) + len(test)
+        assert predictions.labels.tolist() == [*train.labels.tolist(), *test.labels.tolist()]
+        rows = {row["row"]: row for row in metrics["rows"]}
+        assert rows["synthetic_equal_information"]["against"] == ["real_all", 120]
+        assert rows["synthetic_equal_information"]["asked"] == 2000
+        left_out = {line["row"]: line["reason"] for line in metrics["left_out"]}
+        assert left_out.keys() == {
+            "real_all_until_validation",
+            "synthetic",
+            "vae_beta_0_05",
+            "random_decoded",
+            "copied",
+        }
+        assert not left_out.keys() & rows.keys()
+        for found in predictions.probabilities.values():
+            torch.testing.assert_close(found.float().sum(1), torch.ones(150), atol=2e-3, rtol=0)
+        assert metrics["gain_over_augmentation"]["of"] == [
+            "few_shot_real_augmented_and_synthetic",
+            135,
+        ]
 
     def test_rows_may_have_fewer_images_than_there_are_classes(self, train: LabelledImages) -> None:
         images, labels = equal_n(train, 2)(0)

@@ -42,21 +42,18 @@ def make_images(n: int, seed: int = 0) -> LabelledImages:
 
 
 @pytest.fixture
-def evaluation() -> dict[str, Any]:
+def evaluation(examined: Any) -> dict[str, Any]:
     by_class = {"test": {"n": 10, "agreement": 99.0}, "synthetic": {"n": 10, "agreement": None}}
+    sizes = {"synthetic": 20, "test": 10, **{name: 20 for name in FD if name != "synthetic"}}
     return {
-        "origin": {"sampler": "HVRT"},
+        **examined(n=sizes, per_class={name: by_class for name in make_images(2).class_names}),
+        "origin": {"sampler": "hvrt"},
         "leaves": {"unconditional": 3, "per_class": 6},
         "images": fingerprint(make_images(20)),
-        "n": {"synthetic": 20, "test": 10, **{name: 20 for name in FD if name != "synthetic"}},
-        "judge_accuracy": 99.1,
-        "classes": list(make_images(2).class_names),
-        "missing_classes": [],
-        "label_agreement": {"synthetic": 98.5, "test": 99.1},
-        "per_class": {name: by_class for name in make_images(2).class_names},
+        "skipped": {"mmd_classifier": "20 images are too few."},
         "fd_classifier": FD,
         "kid_classifier": {name: {"mean": 0.1, "std": 0.01} for name in FD},
-        "manifold_classifier": {name: SUPPORT for name in FD},
+        "manifold_classifier": {name: SUPPORT for name in FD} | {"copy_floor": None},
         "dcr_image": {"synthetic": 0.55},
         "dcr_raw": {"synthetic": 0.65},
         "dcr_latent": {"synthetic": 0.66},
@@ -68,31 +65,12 @@ def evaluation() -> dict[str, Any]:
 
 
 @pytest.fixture
-def tstr() -> dict[str, Any]:
-    def row(name: str, mean: float, against: list[Any] | None) -> dict[str, Any]:
-        return {
-            "row": name,
-            "n": 10,
-            "seeds": 5,
-            "mean": mean,
-            "std": 0.1,
-            "mcnemar_p": 0.03 if against else None,
-            "against": against,
-            "accuracies": [mean] * 5,
-            "per_class": {name: mean for name in make_images(2).class_names},
-        }
+def tstr(trained_rows: Any) -> dict[str, Any]:
+    table: dict[str, Any] = trained_rows(gain=(-1.0, -1.5, -0.5))
+    return table
 
-    return {
-        "origin": {"sampler": "HVRT"},
-        "n_test": 10,
-        "steps": 5,
-        "rows": [
-            row("real_equal_n", 98.0, None),
-            row("synthetic", 97.0, ["real_equal_n", 10]),
-        ],
-        "trts": [{"n": 10, "seeds": 5, "mean": 96.0, "std": 0.2}],
-        "confusion": [{"row": "synthetic", "n": 10, "counts": [[5, 0], [1, 4]]}],
-    }
+
+LOOK = {"sentences": ["2 test images are <training> images & left out."]}
 
 
 def report(evaluation: dict[str, Any], tstr: dict[str, Any] | None, seed: int = 0) -> Any:
@@ -101,11 +79,11 @@ def report(evaluation: dict[str, Any], tstr: dict[str, Any] | None, seed: int = 
         tstr,
         make_images(20, seed),
         make_images(40),
-        make_images(10),
         run_name="<script>alert(1)</script>",
         parameters={"seed": 0, "tstr": {"n": [10], "classifier": {"width": 4}}},
         stages={"evaluate": {"seconds": 1.5, "peak_mb": None, "command": "kedro run & more"}},
         machine={"python": "3.11"},
+        look=LOOK,
     )
 
 
@@ -186,13 +164,15 @@ def test_says_what_the_json_says(evaluation: Any, tstr: Any, pictures: Any) -> N
     text = read(render_page(whole, pictures)).text
     for verdict in whole["verdict"].values():
         assert verdict["question"] in text
-        assert verdict["answer"] in text
+        assert verdict["sentence"] in text
         for finding in verdict["findings"]:
             assert finding["sentence"] in text
     assert "kid_classifier: mean" in text
     assert not any(row["values"] == [None] * len(whole["sets"]) for row in whole["measures"])
     assert "tstr.classifier.width" in text
     assert "97.00" in text
+    assert LOOK["sentences"][0] in text
+    assert "20 images are too few." in text
 
 
 def test_metrics_of_other_images_are_refused(evaluation: Any) -> None:

@@ -18,6 +18,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
+from hvrt_diffuser.data.augmentation import Augment, shifted
 from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
@@ -30,7 +31,7 @@ class ClassifierOptions(Options):
 
     width: int = Field(16, ge=1, description="channels at half the image's size")
     steps: int = Field(150, ge=2, description="optimiser steps")
-    batch_size: int = Field(128, ge=2, description="images per step")
+    batch_size: int = Field(128, ge=2, description="images per step, or all if there are fewer")
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     weight_decay: float = Field(
         0.01, ge=0, description="of AdamW, per step and unit of learning rate"
@@ -62,6 +63,7 @@ def train_classifier(
     *,
     seed: int,
     device: torch.device,
+    augment: Augment | None = None,
 ) -> Classifier:
     """Train a classifier for ``options.steps`` steps.
 
@@ -72,16 +74,17 @@ def train_classifier(
         options: of the network and the optimisation.
         seed: of the weights and the order of batches.
         device: where to train.
+        augment: changes each batch anew; weights and batches are those without it.
 
     Returns:
         The network in evaluation mode, on ``device``.
 
     Raises:
-        InputError: fewer images than a batch.
+        InputError: fewer than two images.
         FloatingPointError: the loss became infinite or NaN.
     """
     training, take = _begin(
-        "training the classifier", images, labels, n_classes, options, seed, device
+        "training the classifier", images, labels, n_classes, options, seed, device, augment
     )
     take(options.steps)
     return training.kept.eval()
@@ -95,6 +98,7 @@ def train_judge(
     *,
     seed: int,
     device: torch.device,
+    augment: Augment | None = None,
 ) -> Classifier:
     """Train the classifier whose features and probabilities judge images.
 
@@ -127,6 +131,7 @@ def train_judge(
         options,
         seed,
         device,
+        augment,
         options.shift,
     )
     held_images, held_labels = images[held_out], labels[held_out]
@@ -175,13 +180,14 @@ def _begin(
     options: ClassifierOptions,
     seed: int,
     device: torch.device,
+    augment: Augment | None,
     shift: int = 0,
 ) -> tuple[Training[Classifier], Callable[[int], object]]:
     """A classifier before its first step, and what takes some more steps."""
-    if len(images) < options.batch_size:
+    if len(images) < 2:
         raise InputError(
-            f"{len(images)} images were given to train a classifier on, expected at least one "
-            f"batch of {options.batch_size}: add images or lower batch_size"
+            f"{len(images)} images were given to train a classifier on, expected at least two: "
+            "add images"
         )
     c, h, w = images.shape[1:]
     with borrowed_seed(seed, "classifier", "weights"):
@@ -191,17 +197,22 @@ def _begin(
     )
     schedule = OneCycleLR(optimiser, options.learning_rate, options.steps)
     source = generator(seed, "classifier", "batches")
-    training = Training(name, network, optimiser, schedule, generators={"batches": source})
+    changes = generator(seed, "classifier", "augmentation")
+    generators = {"batches": source, "augmentation": changes}
+    training = Training(name, network, optimiser, schedule, generators=generators)
     images, labels = images.to(device), labels.to(device)
 
     def loss(index: Tensor) -> tuple[Tensor]:
         index = index.to(device)
-        x = _shifted(images[index].float() / 255, shift, source)
+        batch = images[index]
+        if augment is not None:
+            batch = augment.apply(batch, generator=changes)
+        x = shifted(batch.float() / 255, shift, source)
         with autocast(device, options.precision):
             logits = network(x)
         return (F.cross_entropy(logits.float(), labels[index]),)
 
-    batches = _endless(len(images), options.batch_size, source)
+    batches = _endless(len(images), min(options.batch_size, len(images)), source)
     return training, lambda steps: training.run(loss, islice(batches, steps))
 
 
@@ -213,16 +224,3 @@ def _endless(n: int, batch_size: int, source: torch.Generator) -> Iterator[Tenso
             order = torch.cat([order, torch.randperm(n, generator=source)])
         yield order[:batch_size]
         order = order[batch_size:]
-
-
-def _shifted(x: Tensor, shift: int, source: torch.Generator) -> Tensor:
-    """Each image (n, c, h, w) moved by up to ``shift`` pixels each way, its edge repeated."""
-    if not shift:
-        return x
-    n, _, h, w = x.shape
-    moves = torch.randint(0, 2 * shift + 1, (2, n, 1), generator=source).to(x.device)
-    x = F.pad(x, (shift,) * 4, mode="replicate").permute(0, 2, 3, 1)  # (n, h, w, c)
-    rows = (torch.arange(h, device=x.device) + moves[0])[:, :, None]  # (n, h, 1)
-    columns = (torch.arange(w, device=x.device) + moves[1])[:, None, :]  # (n, 1, w)
-    image = torch.arange(n, device=x.device)[:, None, None]
-    return x[image, rows, columns].permute(0, 3, 1, 2)

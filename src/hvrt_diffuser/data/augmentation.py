@@ -1,9 +1,10 @@
-"""Images turned, moved, scaled and sheared a little, each in its own way."""
+"""Images changed a little, each in its own way, as far as their labels allow."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -13,9 +14,23 @@ from torch.nn import functional as F
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import generator
 
-__all__ = ["Augmentation"]
+__all__ = ["Augment", "AugmentName", "Augmentation", "FlipAndCrop", "choose_augment", "shifted"]
 
 AT_ONCE = 4096  # images whose grids are in memory at a time
+
+AugmentName = Literal["auto", "affine", "flip_and_crop"]
+
+
+class Augment(Protocol):
+    """What changes a batch of images anew each time."""
+
+    def apply(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
+        """From uint8 (n, c, h, w), on any device, to as many of the same shape and type.
+
+        Args:
+            images: to be changed.
+            generator: on the CPU, the only source of randomness.
+        """
 
 
 class Augmentation(Options):
@@ -40,9 +55,9 @@ class Augmentation(Options):
             generator: on the CPU, the only source of randomness.
 
         Returns:
-            uint8 (n, c, h, w).
+            uint8 (n, c, h, w), on the device of the images.
         """
-        matrices = self._matrices(len(images), images.shape[2:], generator)
+        matrices = self._matrices(len(images), images.shape[2:], generator).to(images.device)
         changed = torch.empty_like(images)
         for start in range(0, len(images), AT_ONCE):
             part = slice(start, start + AT_ONCE)
@@ -69,3 +84,35 @@ class Augmentation(Options):
         matrices[:, 0, 2] = amounts[3] * self.shift * 2 / w
         matrices[:, 1, 2] = amounts[4] * self.shift * 2 / h
         return matrices
+
+
+class FlipAndCrop(Options):
+    """What photographs bear: mirrored half the time, and moved (He et al., arXiv 1512.03385)."""
+
+    padding: float = Field(0.125, ge=0, description="largest move each way, share of a side")
+
+    def apply(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
+        """See :meth:`Augment.apply`; what comes in is the repeated edge."""
+        mirrored = torch.rand(len(images), generator=generator) < 0.5
+        shift = round(self.padding * min(images.shape[2:]))
+        moved = shifted(images, shift, generator)
+        return torch.where(mirrored.to(images.device)[:, None, None, None], moved.flip(3), moved)
+
+
+def choose_augment(name: AugmentName, channels: int, affine: Augmentation) -> Augment:
+    """``affine``, or flips and crops; ``auto`` takes those for colour images."""
+    if name == "affine" or (name == "auto" and channels == 1):
+        return affine
+    return FlipAndCrop()
+
+
+def shifted(x: Tensor, shift: int, source: torch.Generator) -> Tensor:
+    """Each image (n, c, h, w) moved by up to ``shift`` pixels each way, its edge repeated."""
+    if not shift:
+        return x
+    n, _, h, w = x.shape
+    moves = torch.randint(-shift, shift + 1, (2, n, 1), generator=source).to(x.device)
+    rows = (torch.arange(h, device=x.device) + moves[0]).clamp(0, h - 1)[:, :, None]  # (n, h, 1)
+    columns = (torch.arange(w, device=x.device) + moves[1]).clamp(0, w - 1)[:, None, :]  # (n, 1, w)
+    image = torch.arange(n, device=x.device)[:, None, None]
+    return x.permute(0, 2, 3, 1)[image, rows, columns].permute(0, 3, 1, 2)

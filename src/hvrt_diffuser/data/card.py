@@ -28,6 +28,9 @@ HOW = """\
 An autoencoder encoded real images, the sampler below was fitted on their latents and drew new \
 ones, and the autoencoder decoded these in one pass."""
 
+UNKNOWN = """\
+That was not told to the judge: they lay in a folder. The command below judged them."""
+
 LIMITS = """\
 - **Not as a privacy safeguard.** Whatever the sampler, a draw may lie near a training \
 image, or nearly be its copy. If those were private, so is this dataset.
@@ -90,7 +93,8 @@ class CardFacts:
         shape: channels (1 grey, 3 RGB), height and width of an image, in pixels.
         source: the images that the models learnt from.
         n_training: how many those are.
-        autoencoder: what encoded and decoded, in words.
+        autoencoder: what encoded and decoded, in words; None where nobody knows how they were
+            made, and then so are the next two.
         sampler: what drew the latents, in words.
         seed: that of the draws.
         versions: of the packages that took part, by name.
@@ -108,9 +112,9 @@ class CardFacts:
     shape: tuple[int, int, int]
     source: str
     n_training: int
-    autoencoder: str
-    sampler: str
-    seed: int
+    autoencoder: str | None
+    sampler: str | None
+    seed: int | None
     versions: Mapping[str, str]
     command: str
     verdict: Sequence[str]
@@ -139,7 +143,11 @@ def dataset_card(facts: CardFacts) -> str:
             f"{len(facts.classes)} classes. A model that had learnt from real images drew them.",
             _table([("class", "images"), *((name, f"{m:,}") for name, m in facts.classes)]),
         ],
-        "How it was made": [HOW, _table(_origin(facts)), _fenced("sh", facts.command)],
+        "How it was made": [
+            HOW if facts.sampler else UNKNOWN,
+            _table(_origin(facts)),
+            _fenced("sh", facts.command),
+        ],
         "Verdict": _verdict(facts),
         "What it must not be used for": [LIMITS],
         "How to load it": [LOAD[facts.form]],
@@ -201,9 +209,11 @@ def _origin(facts: CardFacts) -> list[tuple[str, str]]:
         ("", ""),  # a table of Markdown has headings, if only empty ones
         ("source", facts.source),
         ("training images", f"{facts.n_training:,}"),
-        ("autoencoder", facts.autoencoder),
-        ("sampler", facts.sampler),
-        ("seed", str(facts.seed)),
+        *(
+            (name, str(value))
+            for name in ("autoencoder", "sampler", "seed")
+            if (value := getattr(facts, name)) is not None
+        ),
         ("versions", versions),
     ]
 

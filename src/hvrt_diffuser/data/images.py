@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +26,9 @@ class LabelledImages:
         labels: int64 (n,), values 0 ... k - 1.
         class_names: k names, the name of class i at place i.
         source: what the images are, for people and to tell two datasets apart.
+        names: of the files or rows of the images, n of them, where the source has them.
+        groups: int64 (n,), equal for images that belong together (one patient, one burst of a
+            camera) in all splits of a source, which no split may part; None: all stand alone.
 
     Raises:
         InputError: shapes, types or labels that do not fit together.
@@ -35,6 +38,8 @@ class LabelledImages:
     labels: Tensor
     class_names: tuple[str, ...]
     source: str
+    names: tuple[str, ...] | None = None
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
         images, labels, k = self.images, self.labels, len(self.class_names)
@@ -55,6 +60,12 @@ class LabelledImages:
                 f"{self.source} has labels from {int(labels.min())} to {int(labels.max())}, "
                 f"expected 0 to {k - 1} for its {k} classes: renumber the labels"
             )
+        for what, values in (("names", self.names), ("groups", self.groups)):
+            if values is not None and len(values) != len(images):
+                raise InputError(
+                    f"{self.source} gave {len(values)} {what} for {len(images)} images, expected "
+                    f"as many: correct the {what}"
+                )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,7 +78,18 @@ class LabelledImages:
 
     def __getitem__(self, index: Tensor | slice) -> LabelledImages:
         """The images at ``index``, as a new object."""
-        return LabelledImages(self.images[index], self.labels[index], self.class_names, self.source)
+        rows = range(len(self))[index] if isinstance(index, slice) else _rows(index)
+        return replace(
+            self,
+            images=self.images[index],
+            labels=self.labels[index],
+            names=None if self.names is None else tuple(self.names[row] for row in rows),
+            groups=None if self.groups is None else self.groups[index],
+        )
+
+    def place(self, row: int) -> str:
+        """Where an image stands, for people: its name, or else its row."""
+        return f"image {row}" if self.names is None else self.names[row]
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file.
@@ -84,9 +106,15 @@ class LabelledImages:
                     f"{path} holds {held} and would be overwritten with {self.source}: choose "
                     "another name for this run with --params run_name=NAME, or delete that folder"
                 )
+        tensors = {"images": self.images, "labels": self.labels}
+        if self.names is not None:  # in a header they could become too long
+            text = "\0".join(self.names).encode(errors="surrogateescape")
+            tensors["names"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
+        if self.groups is not None:
+            tensors["groups"] = self.groups
         write_tensors(
             path,
-            {"images": self.images, "labels": self.labels},
+            tensors,
             {"kind": "images", "class_names": list(self.class_names), "source": self.source},
         )
 
@@ -94,9 +122,21 @@ class LabelledImages:
     def load(cls, path: str | Path) -> LabelledImages:
         """Read what :meth:`save` wrote."""
         tensors, header = read_tensors(path, "images")
+        names = tensors.get("names")
+        text = None if names is None else names.numpy().tobytes().decode(errors="surrogateescape")
         return cls(
-            tensors["images"], tensors["labels"], tuple(header["class_names"]), header["source"]
+            tensors["images"],
+            tensors["labels"],
+            tuple(header["class_names"]),
+            header["source"],
+            None if text is None else tuple(text.split("\0")),
+            tensors.get("groups"),
         )
+
+
+def _rows(index: Tensor) -> list[int]:
+    rows: list[int] = (index.nonzero()[:, 0] if index.dtype == torch.bool else index).tolist()
+    return rows
 
 
 def fingerprint(images: LabelledImages) -> str:

@@ -1,18 +1,27 @@
-"""The judge: whether synthetic images look real, train classifiers, and are copies."""
+"""The judge: whether synthetic images look real, help, are copies, and of whom."""
 
+from hvrt_diffuser.judge.attack import attack, copying
 from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence, LatentEvidence, gather
+from hvrt_diffuser.judge.examine import examine, untrained_extractors
 from hvrt_diffuser.judge.extractors import (
     Extractor,
     ExtractorName,
     classifier_features,
+    dinov2_features,
     encoder_features,
     inception_features,
     pixels,
+    random_features,
+    statistics,
 )
 from hvrt_diffuser.judge.findings import BOUNDS, Finding, Verdict, reach_verdict
+from hvrt_diffuser.judge.inspection import doubtful, look, without_leaks
+from hvrt_diffuser.judge.likeness import likeness
 from hvrt_diffuser.judge.measures import MEASURED, MOST_COMPARED, measure
-from hvrt_diffuser.judge.tstr import Predictions, Task, mcnemar, tabulate, train_and_test
+from hvrt_diffuser.judge.standalone import JudgeRequest, judge
+from hvrt_diffuser.judge.summary import summarise
+from hvrt_diffuser.judge.tstr import Predictions, Task, cross_fit, tabulate, train_and_test
 
 __all__ = [
     "BOUNDS",
@@ -25,18 +34,32 @@ __all__ = [
     "Extractor",
     "ExtractorName",
     "Finding",
+    "JudgeRequest",
     "LatentEvidence",
     "Predictions",
     "Task",
     "Verdict",
+    "attack",
     "classifier_features",
+    "copying",
+    "cross_fit",
+    "dinov2_features",
+    "doubtful",
     "encoder_features",
+    "examine",
     "gather",
     "inception_features",
-    "mcnemar",
+    "judge",
+    "likeness",
+    "look",
     "measure",
     "pixels",
+    "random_features",
     "reach_verdict",
+    "statistics",
+    "summarise",
     "tabulate",
     "train_and_test",
+    "untrained_extractors",
+    "without_leaks",
 ]

@@ -47,7 +47,6 @@ from hvrt_diffuser.metrics import (
 
 __all__ = ["MEASURES", "Bench", "Drawing", "cost", "milliseconds", "watched"]
 
-KID_SUBSET = 1000
 FLOOR_SETS = 5
 BATCHES = (1, 64, 1024)
 CALLS = 5  # of each batch size, of which the median counts
@@ -374,9 +373,7 @@ class _Seen:
 
     @cached_property
     def kid(self) -> KernelDistance:
-        size = min(KID_SUBSET, len(self.features), len(self.bench.features))
-        seed = self._seed % 2**32
-        return kernel_distance(self.bench.features, self.features, subset_size=size, seed=seed)
+        return kernel_distance(self.bench.features, self.features, seed=self._seed % 2**32)
 
     @cached_property
     def manifold(self) -> Manifold:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
 from hvrt_diffuser.classifiers import classify
-from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge.bench import Bench
@@ -58,26 +57,20 @@ class Evidence:
 
     Attributes:
         images: uint8 (n, c, h, w) of each set.
-        labels: int64 (n,) of each set but the VAE's, whose images have none.
         features: by extractor, float32 (n, f) of each set.
         probabilities: float32 (n, k) of each set, by the judge.
         training: uint8 (m, c, h, w), all training images.
         decoded_training: uint8 (m, c, h, w), all training images through the autoencoder.
         latents: see :class:`LatentEvidence`; None of a whole model, which has none.
-        class_names: of all classes.
-        expected: int64, the classes that the synthetic images should hold.
         seed: of what the measures draw.
     """
 
     images: dict[str, Tensor]
-    labels: dict[str, Tensor]
     features: dict[str, dict[str, Array]]
     probabilities: dict[str, Array]
     training: Tensor
     decoded_training: Tensor
     latents: LatentEvidence | None
-    class_names: tuple[str, ...]
-    expected: Tensor
     seed: int
 
 
@@ -88,7 +81,7 @@ def gather(
     vae: tuple[str, Autoencoder],
     extractors: Mapping[str, Extractor],
     *,
-    class_id: int | None,
+    expected: Tensor,
     seed: int,
 ) -> Evidence:
     """Show every set to the judge and to the extractors.
@@ -102,16 +95,10 @@ def gather(
         sampler: drew the latents of the synthetic images; None of what has none.
         vae: name and network of a VAE to compare with.
         extractors: by name.
-        class_id: of the only class that was asked for; None expects all classes.
+        expected: int64, the classes that the synthetic images should hold.
         seed: of the subsets and of the draws from samplers.
-
-    Raises:
-        InputError: the synthetic images do not compare with the real ones.
     """
     train, test, device, n = bench.train, bench.test, bench.device, len(synthetic)
-    k = len(test.class_names)
-    expected = torch.arange(k) if class_id is None else torch.tensor([class_id])
-    _check_comparable(synthetic, test, expected)
     train_rows = torch.isin(train.labels, expected).nonzero()[:, 0]
     test_rows = torch.isin(test.labels, expected).nonzero()[:, 0]
     chosen = torch.randperm(len(train_rows), generator=generator(seed, "evaluation", "train"))[:n]
@@ -128,12 +115,11 @@ def gather(
         "reconstruction_floor": bench.reconstructed[test_rows],
         "copy_floor": bench.seen[floor_rows],
     }
-    of_test, of_train = test.labels[test_rows], train.labels[floor_rows]
     latents = None
     if sampler is not None:
         drawn = sampler.draw(
             n,
-            None if class_id is None else torch.full((n,), class_id),
+            torch.full((n,), int(expected)) if len(expected) == 1 else None,
             generator=generator(seed, "evaluation", "latents"),
         )
         latents = LatentEvidence(
@@ -145,13 +131,6 @@ def gather(
         )
     return Evidence(
         images=images,
-        labels={
-            TEST: of_test,
-            SYNTHETIC: synthetic.labels,
-            "real_floor": of_train,
-            "reconstruction_floor": of_test,
-            "copy_floor": of_train,
-        },
         features={
             name: {key: extract(values) for key, values in images.items()}
             for name, extract in extractors.items()
@@ -163,39 +142,5 @@ def gather(
         training=train.images,
         decoded_training=bench.seen,
         latents=latents,
-        class_names=test.class_names,
-        expected=expected,
         seed=seed,
     )
-
-
-def _check_comparable(synthetic: LabelledImages, test: LabelledImages, expected: Tensor) -> None:
-    if synthetic.shape != test.shape:
-        raise InputError(
-            f"the synthetic images are of shape {synthetic.shape} and the real ones of "
-            f"{test.shape} (channels, height, width): compare images of one shape"
-        )
-    if synthetic.class_names != test.class_names:
-        raise InputError(
-            f"the synthetic images have the classes {', '.join(synthetic.class_names)} and the "
-            f"real ones {', '.join(test.class_names)}: compare images of the same classes"
-        )
-    if len(test.labels.unique()) < 2:
-        raise InputError(
-            f"all {len(test):,} real test images are of class "
-            f"{test.class_names[int(test.labels[0])]}, expected at least two classes: add images "
-            "of another, without which nothing can be classified"
-        )
-    others = ~torch.isin(synthetic.labels, expected)
-    if others.any():
-        found = synthetic.class_names[int(synthetic.labels[others][0])]
-        raise InputError(
-            f"{int(others.sum())} of the synthetic images are of other classes than were asked "
-            f"for, such as {found}: run generation again, or judge with the class_id that "
-            "they were made with"
-        )
-    if (synthetic.images == synthetic.images[0]).all():
-        raise InputError(
-            f"all {len(synthetic):,} synthetic images are the same one, expected at least two that "
-            "differ: look at the sampler that drew them"
-        )

@@ -1,35 +1,40 @@
-"""The verdict: three questions, each answered by a grade, a sentence and the numbers behind it.
+"""The verdict: four questions, each answered by a grade, a sentence and the numbers behind it.
 
-A grade compares with what real images or a pure copier score in the same run, so that it depends
-neither on the dataset nor on the number of images. Where a bound is a matter of judgement it stands
-in :data:`BOUNDS`, and nowhere else.
+A grade is given only where the whole interval of a figure lies within it; else the images are too
+few to tell, which is a grade of its own. No figure here changes with the number of images, only its
+interval does. The bounds stand in :data:`BOUNDS`, and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST
+import numpy as np
+from scipy.stats import norm
 
-__all__ = ["BOUNDS", "Finding", "Verdict", "reach_verdict"]
+__all__ = ["BOUNDS", "GRADES", "Finding", "Grade", "Verdict", "in_place_of_real", "reach_verdict"]
 
 Grade = Literal["good", "fair", "poor", "unknown"]
 GRADES: tuple[Grade, ...] = ("good", "fair", "poor")
+"""From the best to the worst; ``unknown`` is none of them: too few images, or none, to tell."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     # name: (good up to, or from, here; fair up to, or from, here)
-    "fd_over_floor": (2.0, 10.0),  # Fréchet distance, over that of real training images
-    "precision_of_floor": (0.9, 0.7),  # of the precision of real training images
-    "coverage_of_floor": (0.9, 0.7),
-    "recall_of_floor": (0.9, 0.6),
-    "label_agreement": (3.0, 10.0),  # points below the judge's accuracy on test images
-    "error_over_real": (1.25, 2.5),  # TSTR errors, over those after as many real images
-    "learnt_of_real": (0.98, 0.9),  # TSTR accuracy above chance, over that after real images
-    "dcr_ratio": (0.9, 0.3),
+    "excess": (0.014, 0.045),  # excess Fréchet distance, in variances of the test images
+    "label_agreement": (3.0, 10.0),  # points below the classifier's accuracy on test images
+    "learnt_of_real": (0.98, 0.9),  # balanced accuracy above chance, over that after real images
+    "gain_over_augmentation": (0.0, -1.0),  # points of balanced accuracy
+    "tail": (0.03, 0.1),  # share of draws nearer than 99% of fresh images
+    "farther": (0.45, 0.2),  # P(a draw is farther from the training images than a fresh image)
+    "auc": (0.55, 0.65),
+    "tpr_at_1": (0.03, 0.1),
 }
-"""Where one grade ends and the next begins."""
+"""Where one grade ends and the next begins; docs/judge.md says what each comes from."""
+
+HIGH_IS_GOOD = {"learnt_of_real", "gain_over_augmentation", "farther"}
+Z = float(norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
@@ -37,188 +42,329 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        name: of what was looked at, one of :data:`BOUNDS` or ``classes``.
-        grade: ``good``, ``fair`` or ``poor``.
-        sentence: what was found, with its numbers.
-        value: what the bounds were compared with.
+        name: of what was looked at, one of :data:`BOUNDS`, ``classes`` or ``exact_copies``.
+        grade: the one that the whole interval lies in, else ``unknown``.
+        sentence: what was found, with its numbers; or why nothing could be.
+        value: what was measured; None where nothing could be.
+        low: lower end of its 95% interval.
+        high: upper end.
+        between: the best and the worst grade that the interval allows for.
     """
 
     name: str
     grade: Grade
     sentence: str
-    value: float
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    between: tuple[Grade, Grade] = ("good", "poor")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one question: the worst grade of its findings.
+    """The answer to one question.
 
     Attributes:
         question: in words.
-        grade: ``unknown`` where utility rests on labels that agree, and no classifier.
-        answer: one sentence.
+        grade: the worst of its findings; ``unknown`` where their intervals leave that open.
+        sentence: the answer.
         findings: what it rests on.
     """
 
     question: str
     grade: Grade
-    answer: str
+    sentence: str
     findings: tuple[Finding, ...]
 
 
 def reach_verdict(
-    evaluation: Mapping[str, Any], tstr: Mapping[str, Any] | None = None
+    found: Mapping[str, Any], tstr: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Answer ``likeness``, ``utility`` and ``novelty``.
+    """Answer ``likeness``, ``utility``, ``novelty`` and ``membership``.
 
     Args:
-        evaluation: what :func:`hvrt_diffuser.judge.measure` gave, with ``judge_accuracy``.
-        tstr: the table of :func:`hvrt_diffuser.judge.tstr.tabulate`; None where nothing was
-            trained.
+        found: what :func:`hvrt_diffuser.judge.examine` gave.
+        tstr: the table of :func:`hvrt_diffuser.judge.tabulate`; None where nothing was trained.
 
     Returns:
         JSON: :class:`Verdict` by the name of its question.
     """
-    utility = _answer(
-        "Can a classifier be trained on them?",
-        _utility(evaluation, tstr),
-        UTILITY_ANSWERS if tstr else UNTRAINED_ANSWERS,
-    )
-    if not tstr and utility.grade == "good":
-        # Labels that agree are needed for training, and do not show that it works.
-        utility = replace(utility, grade="unknown")
-    verdicts = {
-        "likeness": _answer(
-            "Do they look like the real ones?", _likeness(evaluation), LIKENESS_ANSWERS
-        ),
-        "utility": utility,
-        "novelty": _answer("Are they copies?", [_dcr(evaluation)], NOVELTY_ANSWERS),
+    findings = {
+        "likeness": _likeness(found),
+        "utility": _utility(found, tstr),
+        "novelty": _novelty(found),
+        "membership": _membership(found),
     }
-    return {name: asdict(verdict) for name, verdict in verdicts.items()}
+    return {name: asdict(_answer(name, tuple(own))) for name, own in findings.items()}
 
 
-LIKENESS_ANSWERS: dict[Grade, str] = {
-    "good": "Yes: by every measure about as much as real images look like other real ones.",
-    "fair": "Largely: they can be told from real images, and hold most of what those hold.",
-    "poor": "No: they miss a part of the real images, or hold what real images do not.",
+QUESTIONS = {
+    "likeness": "Do they look like the real ones?",
+    "utility": "Do they help beyond augmenting the real ones?",
+    "novelty": "Are they copies?",
+    "membership": "Could somebody find out which images they were made from?",
 }
-UTILITY_ANSWERS: dict[Grade, str] = {
-    "good": "Yes: about as well as on as many real images.",
-    "fair": "Yes, at a price: it makes more errors than after as many real images.",
-    "poor": "No: it makes many more errors than after as many real images.",
+ANSWERS: dict[str, dict[Grade, str]] = {
+    "likeness": {
+        "good": "Yes: about as much as real images look like other real ones.",
+        "fair": "Largely: they can be told from real images, by less than half of each class's "
+        "images missing would show.",
+        "poor": "No: they miss a part of the real images, or hold what real images do not.",
+        "unknown": "Too few images to tell how much.",
+    },
+    "utility": {
+        "good": "Yes: a classifier gains by them what augmentation does not give.",
+        "fair": "No gain over augmentation is shown, and not much is lost by training on them.",
+        "poor": "No: classifiers get worse with them.",
+        "unknown": "Too few images, or no classifier trained, to tell.",
+    },
+    "novelty": {
+        "good": "No: they are as far from the training images as fresh real images are.",
+        "fair": "In part: they lie nearer to training images than fresh images do.",
+        "poor": "Yes: many are training images, or nearly.",
+        "unknown": "Too few images to tell.",
+    },
+    "membership": {
+        "good": "Hardly: this attack does little better than chance.",
+        "fair": "For some of them, yes.",
+        "poor": "Yes: for many of them.",
+        "unknown": "Too few images to tell.",
+    },
 }
-UNTRAINED_ANSWERS: dict[Grade, str] = {
-    "good": "No classifier was trained on them; their labels agree with what they show.",
-    "fair": "No classifier was trained on them; some labels disagree with what they show.",
-    "poor": "Hardly: none was trained on them, and many labels disagree with what they show.",
-}
-NOVELTY_ANSWERS: dict[Grade, str] = {
-    "good": "No: they are about as far from the training images as fresh real images are.",
-    "fair": "In part: they stand between copies of training images and fresh images.",
-    "poor": "Yes: they are nearly copies of training images, and as private as those.",
-}
 
 
-def _answer(question: str, findings: Iterable[Finding], answers: Mapping[Grade, str]) -> Verdict:
-    found = tuple(findings)
-    grade = max((finding.grade for finding in found), key=GRADES.index)
-    return Verdict(question, grade, answers[grade], found)
+def _answer(name: str, findings: tuple[Finding, ...]) -> Verdict:
+    best, worst = (
+        max((finding.between[end] for finding in findings), key=GRADES.index) for end in (0, 1)
+    )
+    grade: Grade = best if best == worst else "unknown"
+    sentence = ANSWERS[name][grade]
+    if grade == "unknown" and len(findings) == 1 and findings[0].value is None:
+        sentence = findings[0].sentence
+    elif grade == "unknown" and (best, worst) != ("good", "poor"):
+        sentence = f"Too few images to tell: between {best} and {worst}."
+    return Verdict(QUESTIONS[name], grade, sentence, findings)
 
 
-def _likeness(evaluation: Mapping[str, Any]) -> Iterable[Finding]:
-    if evaluation["missing_classes"]:
-        missing = evaluation["missing_classes"]
-        yield Finding(
+def _graded(name: str, sentence: str, value: float, low: float, high: float) -> Finding:
+    """A finding whose grade its whole interval lies in."""
+    ends = (high, low) if name in HIGH_IS_GOOD else (low, high)
+    best, worst = (_grade(name, end) for end in ends)
+    grade: Grade = best if best == worst else "unknown"
+    if grade == "unknown":
+        sentence += f" Too few images to tell: between {best} and {worst}."
+    return Finding(name, grade, sentence, value, low, high, (best, worst))
+
+
+def _grade(name: str, value: float) -> Grade:
+    sign = -1 if name in HIGH_IS_GOOD else 1
+    good, fair = BOUNDS[name]
+    return (
+        "good" if sign * value <= sign * good else "fair" if sign * value <= sign * fair else "poor"
+    )
+
+
+def _unknown(name: str, sentence: str) -> Finding:
+    return Finding(name, "unknown", sentence, None)
+
+
+def _sure(name: str, grade: Grade, sentence: str, value: float) -> Finding:
+    return Finding(name, grade, sentence, value, value, value, (grade, grade))
+
+
+def _likeness(found: Mapping[str, Any]) -> Iterator[Finding]:
+    if missing := found["missing_classes"]:
+        yield _sure(
             "classes",
             "poor",
-            f"No image of class {', '.join(missing)} was generated.",
+            f"No image of class {', '.join(missing)} is there.",
             float(len(missing)),
         )
-    fd = evaluation["fd_classifier"]
-    ratio = fd[SYNTHETIC] / max(fd["real_floor"], 1e-12)
-    yield Finding(
-        "fd_over_floor",
-        _low_is_good("fd_over_floor", ratio),
-        f"Their Fréchet distance to test images is {fd[SYNTHETIC]:.2f}, {ratio:.1f} times the "
-        f"{fd['real_floor']:.2f} of real training images; a pure copier scores "
-        f"{fd['copy_floor']:.2f}.",
-        ratio,
+    if not found["likeness"]:
+        yield _unknown("excess", found["without_test"])
+    for extractor, own in found["likeness"].items():
+        where = WHERE.get(extractor, extractor)
+        if own["e"] is not None:
+            yield _graded(
+                "excess",
+                f"In {where} they are {own['e']:.3f} [{own['low']:.3f}, {own['high']:.3f}] "
+                "variances farther from test images than other test images are.",
+                own["e"],
+                own["low"],
+                own["high"],
+            )
+        elif own["p"] is None:
+            yield _unknown("excess", f"In {where}: {own['reason']}")
+        elif own["p"] < 0.05 / len(found["likeness"]):
+            # A test says that they differ, and not by how much: good is out, poor is not.
+            sentence = (
+                f"In {where} they can be told from {own['n']:,} test images (kernel distance "
+                f"{own['kid']:.3g}, p = {own['p']:.2g}), too few to say by how much."
+            )
+            yield Finding(
+                "excess", "unknown", sentence, own["kid"], None, None, between=("fair", "poor")
+            )
+        else:
+            yield _unknown(
+                "excess",
+                f"In {where} nothing tells them from {own['n']:,} test images (p = "
+                f"{own['p']:.2g}), which are too few to show that they are alike.",
+            )
+
+
+WHERE = {
+    "classifier": "the features of a classifier of the real images",
+    "random": "the features of an untrained network (it sees noise and fine structure)",
+    "statistics": "brightness, colour and frequencies",
+    "inception": "Inception's features",
+    "dinov2": "DINOv2's features",
+}
+
+
+def _utility(found: Mapping[str, Any], tstr: Mapping[str, Any] | None) -> Iterator[Finding]:
+    agreement = found["label_agreement"]
+    if agreement:
+        own, of_test = agreement["synthetic"], agreement["test"]
+        (told, n), (real, m) = ((each["percent"], each["n"]) for each in (own, of_test))
+        spread = Z * np.sqrt(sum(_variance(p, k) for p, k in ((told, n), (real, m))))
+        below = real - told
+        yield _graded(
+            "label_agreement",
+            f"A classifier of real images sees in {told:.1f}% of them what their label says, and "
+            f"in {real:.1f}% of real test images.",
+            below,
+            below - spread,
+            below + spread,
+        )
+    if not tstr:
+        yield _unknown("gain_over_augmentation", found.get("untrained") or UNTRAINED)
+        return
+    for row, real_row in in_place_of_real(tstr):
+        chance = 100 / tstr["n_classes"]
+        above = max(real_row["balanced"] - chance, 1e-12)
+        gain = row["gain"]
+        value, low, high = ((above + gain[end]) / above for end in ("mean", "low", "high"))
+        yield _graded(
+            "learnt_of_real",
+            f"Trained on {row['n']:,} of them, a classifier gets {row['balanced']:.2f} "
+            f"[{row['balanced_low']:.2f}, {row['balanced_high']:.2f}]% of each class of real test "
+            f"images right, and {real_row['balanced']:.2f}% after {real_row['n']:,} real ones: "
+            f"{value:.1%} of what these teach above chance.",
+            value,
+            low,
+            high,
+        )
+    yield _gain(tstr)
+
+
+UNTRAINED = "No classifier was trained on them."
+
+
+def _variance(percent: float, n: int) -> float:
+    """Of a share in percent of n; a share of 0 or 1 has some, too (Agresti & Coull 1998)."""
+    p = (percent / 100 * n + Z**2 / 2) / (n + Z**2)
+    return 1e4 * p * (1 - p) / (n + Z**2)
+
+
+def in_place_of_real(tstr: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Rows of synthetic images alone, and the real rows of as many images; of few images first.
+
+    Where every image is a test image in turn, there are only rows whose generators saw no more than
+    the real row.
+    """
+    rows = {(row["row"], row["n"]): row for row in tstr["rows"]}
+    names = {name for name, _ in rows}
+    own = "synthetic" if "synthetic" in names else "synthetic_equal_information"
+    found = [row for (name, _), row in rows.items() if name == own and row["against"]]
+    return [(row, rows[tuple(row["against"])]) for row in sorted(found, key=lambda row: row["n"])]
+
+
+def _gain(tstr: Mapping[str, Any]) -> Finding:
+    """Good where something is gained for sure; fair where little can be lost."""
+    name, gain = "gain_over_augmentation", tstr["gain_over_augmentation"]
+    if gain is None or gain["mean"] is None:
+        return _unknown(name, "Whether they help beyond augmentation was not measured.")
+    value, low, high = gain["mean"], gain["low"], gain["high"]
+    augmented = ""
+    if (own := tstr.get("gain_of_augmentation")) is not None:
+        does = "gains" if own["mean"] >= 0 else "costs"
+        augmented = f"Augmenting the real images {does} {abs(own['mean']):.2f} points; "
+    sentence = (
+        f"{augmented}{'adding' if augmented else 'Adding'} synthetic ones to that gains "
+        f"{value:.2f} [{low:.2f}, {high:.2f}]."
     )
-    sets = evaluation["manifold_classifier"]
-    for name, what in (
-        ("precision", "of them lie where real images lie"),
-        ("coverage", "of the surroundings of real images hold one of them"),
-        ("recall", "of real images lie where they lie"),
-    ):
-        value, floor = sets[SYNTHETIC][name], sets["real_floor"][name]
-        share = value / max(floor, 1e-12)
-        yield Finding(
-            f"{name}_of_floor",
-            _high_is_good(f"{name}_of_floor", share),
-            f"{value:.0%} {what} ({name}), against {floor:.0%} for real training images.",
+    gained, little = BOUNDS[name]
+    grade: Grade = (
+        "good"
+        if low > gained
+        else "poor"
+        if high < gained
+        else "fair"
+        if low > little
+        else "unknown"
+    )
+    if grade == "unknown":
+        sentence += " Too few test images or repetitions to tell."
+        return Finding(name, grade, sentence, value, low, high, ("good", "poor"))
+    return Finding(name, grade, sentence, value, low, high, (grade, grade))
+
+
+def _novelty(found: Mapping[str, Any]) -> Iterator[Finding]:
+    copies = found["copies"]
+    share = copies["exact"] / found["n"]["synthetic"]
+    good, fair = BOUNDS["tail"]
+    if share > good:
+        yield _sure(
+            "exact_copies",
+            "fair" if share <= fair else "poor",
+            f"{copies['exact']:,} of them ({share:.1%}) are training images, to the last pixel.",
             share,
         )
-
-
-def _utility(evaluation: Mapping[str, Any], tstr: Mapping[str, Any] | None) -> Iterable[Finding]:
-    agreement = evaluation["label_agreement"]
-    below = evaluation["judge_accuracy"] - agreement[SYNTHETIC]
-    yield Finding(
-        "label_agreement",
-        _low_is_good("label_agreement", below),
-        f"A classifier of real images sees in {agreement[SYNTHETIC]:.1f}% of them what their label "
-        f"says, and in {agreement[TEST]:.1f}% of real test images.",
-        below,
+    if copies["tail"] is None:
+        yield _unknown("tail", copies["reason"])
+        return
+    yield _graded(
+        "tail",
+        f"{copies['tail']:.1%} of them lie nearer to a training image than 99% of fresh real "
+        f"images do [{copies['tail_low']:.1%}, {copies['tail_high']:.1%}]; of fresh ones, 1%.",
+        copies["tail"],
+        copies["tail_low"],
+        copies["tail_high"],
     )
-    for row, real in _compared(tstr):
-        ratio = (100 - row["mean"]) / max(100 - real["mean"], 1e-12)
-        yield Finding(
-            "error_over_real",
-            _low_is_good("error_over_real", ratio),
-            f"Trained on {row['n']:,} of them, a classifier gets {row['mean']:.2f} ± "
-            f"{row['std']:.2f}% of real test images right; on as many real ones {real['mean']:.2f} "
-            f"± {real['std']:.2f}% (McNemar's p = {row['mcnemar_p']:.2g}).",
-            ratio,
-        )
-        # Where real images teach little, even chance is not many times their errors.
-        chance = 100 / len(row["per_class"])
-        learnt = (row["mean"] - chance) / max(real["mean"] - chance, 1e-12)
-        yield Finding(
-            "learnt_of_real",
-            _high_is_good("learnt_of_real", learnt),
-            f"That is {learnt:.0%} of what real images teach above chance.",
-            learnt,
-        )
-
-
-def _compared(tstr: Mapping[str, Any] | None) -> Iterable[tuple[Any, Any]]:
-    """Synthetic rows, and the real rows that they are compared with."""
-    rows = {(row["row"], row["n"]): row for row in tstr["rows"]} if tstr else {}
-    for (name, _), row in rows.items():
-        if name == "synthetic":
-            yield row, rows[tuple(row["against"])]
-
-
-def _dcr(evaluation: Mapping[str, Any]) -> Finding:
-    # Copies stand out in one of two spaces: decoded as they are, or decoded alike.
-    space = min(("image", "raw"), key=lambda name: float(evaluation[f"dcr_{name}"][SYNTHETIC]))
-    ratio = evaluation[f"dcr_{space}"][SYNTHETIC]
-    authentic = evaluation[f"authentic_{space}"]
-    return Finding(
-        "dcr_ratio",
-        _high_is_good("dcr_ratio", ratio),
-        f"Their distance to the closest training image is {ratio:.2f} times that of fresh real "
-        f"images (0 is a copy), and {authentic[SYNTHETIC]:.0%} of them are farther from it than "
-        f"its own neighbour is, against {authentic[TEST]:.0%} of fresh images.",
-        ratio,
+    yield _graded(
+        "farther",
+        f"In {copies['a']:.0%} of pairs, one of them is farther from the training images than a "
+        f"fresh real image [{copies['a_low']:.0%}, {copies['a_high']:.0%}]; half would be as far"
+        + (f" (C_T = {copies['ct']:.1f})." if copies["ct"] is not None else "."),
+        copies["a"],
+        copies["a_low"],
+        copies["a_high"],
     )
 
 
-def _low_is_good(name: str, value: float) -> Grade:
-    good, fair = BOUNDS[name]
-    return "good" if value <= good else "fair" if value <= fair else "poor"
-
-
-def _high_is_good(name: str, value: float) -> Grade:
-    good, fair = BOUNDS[name]
-    return "good" if value >= good else "fair" if value >= fair else "poor"
+def _membership(found: Mapping[str, Any]) -> Iterator[Finding]:
+    own = found["membership"]
+    if own["auc"] is None:
+        yield _unknown("auc", own["reason"])
+        return
+    yield _graded(
+        "auc",
+        f"An attack on {own['n_released']:,} released images tells a training image from another "
+        f"in {own['auc']:.1%} of pairs [{own['auc_low']:.1%}, {own['auc_high']:.1%}]; half would "
+        "be chance.",
+        own["auc"],
+        own["auc_low"],
+        own["auc_high"],
+    )
+    if own["tpr_at_1"] is None:
+        yield _unknown("tpr_at_1", own["reason"])
+        return
+    yield _graded(
+        "tpr_at_1",
+        f"Whoever holds an image can tell, with 1% false alarms, for {own['tpr_at_1']:.1%} "
+        f"[{own['tpr_low']:.1%}, {own['tpr_high']:.1%}] of the training images that they were "
+        "used; 1% would be chance.",
+        own["tpr_at_1"],
+        own["tpr_low"],
+        own["tpr_high"],
+    )

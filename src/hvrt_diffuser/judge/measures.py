@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence
 from hvrt_diffuser.judge.extractors import pixels
@@ -47,82 +48,61 @@ MEASURED = (
 
 
 def measure(evidence: Evidence, metrics: Sequence[str] = MEASURED) -> Measured:
-    """Every measure on every set that it makes sense for.
+    """Every measure on every set that it makes sense for, and that has images enough.
 
     Args:
         evidence: the sets.
         metrics: names, as for :func:`hvrt_diffuser.metrics.named_metrics`, of those that are
-            measured in the judge's features; those that the verdict rests on are in any case.
+            measured in the judge's features.
 
     Returns:
-        JSON: by measure, by set, a number or several by name.
+        JSON: by measure, by set, a number or several by name, None where there are too few images;
+        and ``skipped``, the reason by measure.
 
     Raises:
-        InputError: fewer images than features or neighbours, features that are not finite, or an
-            unknown metric.
+        InputError: an unknown metric.
     """
-    named = named_metrics(["fd", *metrics, "manifold"])
+    named = named_metrics(["fd", *metrics])
     fd = named.pop("fd")
-    return {
-        "n": {name: len(images) for name, images in evidence.images.items()},
-        **_presence(evidence),
-        **{
-            f"fd_{name}".replace("fd_inception", "fid"): _by_set(evidence, fd, "fd", name)
-            for name in evidence.features
-        },
-        **{
-            f"{key}_classifier": _by_set(evidence, metric, key, "classifier")
-            for key, metric in named.items()
-        },
-        **_in_latents(evidence),
-        **_in_images(evidence),
-    }
+    skipped: dict[str, str] = {}
+    found: Measured = {"skipped": skipped}
+    for name in evidence.features:
+        key = f"fd_{name}".replace("fd_inception", "fid")
+        found[key] = _by_set(evidence, fd, "fd", name, skipped, key)
+    for key, metric in named.items():
+        found[f"{key}_classifier"] = _by_set(
+            evidence, metric, key, "classifier", skipped, f"{key}_classifier"
+        )
+    for name, parts in {"latents": _in_latents, "images": _in_images}.items():
+        try:
+            found |= parts(evidence)
+        except InputError as error:
+            skipped[name] = str(error)
+    return found
 
 
-def _presence(evidence: Evidence) -> Measured:
-    """Which classes are there, and whether the judge sees in an image what its label says."""
-    present = evidence.labels[SYNTHETIC].unique()
-    names = evidence.class_names
-    agree = {
-        name: evidence.probabilities[name].argmax(axis=1) == labels.numpy()
-        for name, labels in evidence.labels.items()
-    }
-    by_class = {}
-    for c in evidence.expected.tolist():
-        of_class = {name: labels.numpy() == c for name, labels in evidence.labels.items()}
-        by_class[names[c]] = {
-            name: {
-                "n": int(of_class[name].sum()),
-                "agreement": _percent(agree[name][of_class[name]]),
-            }
-            for name in (TEST, SYNTHETIC)
-        }
-    return {
-        "classes": [names[c] for c in present.tolist()],
-        "missing_classes": [
-            names[c] for c in evidence.expected.tolist() if c not in present.tolist()
-        ],
-        "label_agreement": {name: _percent(values) for name, values in agree.items()},
-        "per_class": by_class,
-    }
-
-
-def _percent(values: NDArray[np.bool_]) -> float | None:
-    """The share of what is true; None of nothing."""
-    return 100 * float(values.mean()) if len(values) else None
-
-
-def _by_set(evidence: Evidence, metric: Metric, key: str, extractor: str) -> Measured:
+def _by_set(
+    evidence: Evidence,
+    metric: Metric,
+    key: str,
+    extractor: str,
+    skipped: dict[str, str],
+    name: str,
+) -> Measured:
     """A metric of each set against the test images, and where it takes no reference of these."""
     sets = evidence.features[extractor]
     if metric.takes == "probabilities":
         sets = evidence.probabilities
     seed = derive_seed(evidence.seed, "evaluation", metric.stream or key)
-    return {
-        name: metric(sets[TEST], x, seed=seed)
-        for name, x in sets.items()
-        if metric.alone or name != TEST
-    }
+
+    def one(x: Array) -> Any:
+        try:
+            return metric(sets[TEST], x, seed=seed)
+        except InputError as error:
+            skipped[name] = str(error)
+            return None
+
+    return {key: one(x) for key, x in sets.items() if metric.alone or key != TEST}
 
 
 def _in_latents(evidence: Evidence) -> Measured:

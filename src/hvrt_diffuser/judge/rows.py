@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
 
 __all__ = [
+    "FitPerSeed",
     "Row",
     "all_images",
     "both",
@@ -31,8 +34,10 @@ __all__ = [
     "enough",
     "equal_n",
     "even_labels",
+    "even_within",
     "fit_on_few",
     "fixed",
+    "some_of",
 ]
 
 Row = Callable[[int], tuple[Tensor, Tensor]]
@@ -81,19 +86,40 @@ def equal_n(train: LabelledImages, n: int) -> Row:
             f"{int(counts.min()) * len(wanted)}"
         )
 
+    return some_of(train, wanted)
+
+
+def some_of(images: LabelledImages, counts: Tensor) -> Row:
+    """As many images of each class as ``counts`` says, int64 (k,), without repetition."""
+
     def row(seed: int) -> tuple[Tensor, Tensor]:
-        order = torch.randperm(len(train), generator=generator(seed, "tstr", "equal_n"))
-        labels = train.labels[order]
-        rows = torch.cat([order[labels == c][:m] for c, m in enumerate(wanted.tolist())])
-        return train.images[rows], train.labels[rows]
+        order = torch.randperm(len(images), generator=generator(seed, "tstr", "equal_n"))
+        labels = images.labels[order]
+        rows = torch.cat([order[labels == c][:m] for c, m in enumerate(counts.tolist())])
+        return images.images[rows], images.labels[rows]
 
     return row
 
 
-def drawn(generator: HVRTDiffuser, n: int, device: torch.device) -> Row:
-    """Synthetic images, even by class."""
+def even_within(counts: Tensor, n: int) -> Tensor:
+    """How many of each class to take for n in all, as even as the ``counts`` there are; int64 (k,).
+
+    ``n`` is at most their sum.
+    """
+    taken = torch.zeros_like(counts)
+    while left := n - int(taken.sum()):
+        open_ = (taken < counts).nonzero()[:left, 0]
+        each = max(1, left // len(open_))
+        taken[open_] += (counts - taken)[open_].clamp(max=each)
+    return taken
+
+
+def drawn(
+    generator: HVRTDiffuser, n: int, device: torch.device, labels: Tensor | None = None
+) -> Row:
+    """Synthetic images, with the labels int64 (n,) or else even by class."""
     generator = HVRTDiffuser(generator.autoencoder, generator.sampler, device)
-    labels = even_labels(n, generator.n_classes)
+    labels = even_labels(n, generator.n_classes) if labels is None else labels
 
     def row(seed: int) -> tuple[Tensor, Tensor]:
         batches = list(generator.stream(n, labels, seed=seed))
@@ -102,10 +128,16 @@ def drawn(generator: HVRTDiffuser, n: int, device: torch.device) -> Row:
     return row
 
 
-def copied(autoencoder: Autoencoder, train: LabelledImages, n: int, device: torch.device) -> Row:
-    """Training images through the autoencoder, drawn with replacement, even by class."""
+def copied(
+    autoencoder: Autoencoder,
+    train: LabelledImages,
+    n: int,
+    device: torch.device,
+    labels: Tensor | None = None,
+) -> Row:
+    """Training images through the autoencoder, drawn with replacement, labelled as by `drawn`."""
     rows_of = [(train.labels == c).nonzero()[:, 0] for c in range(len(train.class_names))]
-    labels = even_labels(n, len(rows_of))
+    labels = even_labels(n, len(rows_of)) if labels is None else labels
 
     def row(seed: int) -> tuple[Tensor, Tensor]:
         source = generator(seed, "tstr", "copied")
@@ -128,6 +160,30 @@ def both(first: Row, second: Row) -> Row:
         return torch.cat([a, b]), torch.cat([labels_a, labels_b])
 
     return row
+
+
+class FitPerSeed:
+    """Generators fitted once for a number of images and a seed, by the thread that asks first.
+
+    Args:
+        fit: from the number and the seed.
+    """
+
+    def __init__(self, fit: Callable[[int, int], HVRTDiffuser]) -> None:
+        self._fit, self._lock = fit, Lock()
+        self._made: dict[tuple[int, int], Future[HVRTDiffuser]] = {}
+
+    def __call__(self, n: int, seed: int) -> HVRTDiffuser:
+        """The generator; who asks later waits for it, and is told the same error."""
+        with self._lock:
+            first = (n, seed) not in self._made
+            made = self._made.setdefault((n, seed), Future())
+        if first:
+            try:
+                made.set_result(self._fit(n, seed))
+            except BaseException as error:
+                made.set_exception(error)
+        return made.result()
 
 
 def fit_on_few(

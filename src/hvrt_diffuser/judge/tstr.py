@@ -6,27 +6,38 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from torch import Tensor
 
-from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
+from hvrt_diffuser.classifiers import (
+    ClassifierOptions,
+    JudgeOptions,
+    classify,
+    train_classifier,
+    train_judge,
+)
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import read_tensors, write_tensors
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.augmentation import Augment, Augmentation, choose_augment
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.judge.rows import Row
+from hvrt_diffuser.judge.calibration import Calibration, calibration
+from hvrt_diffuser.judge.folds import FOLDS, outside
+from hvrt_diffuser.judge.intervals import bootstrap, bootstrap_gain, gain_p, holm
+from hvrt_diffuser.judge.rows import Row, all_images, both, even_within, some_of
 
-__all__ = ["Predictions", "Task", "mcnemar", "tabulate", "train_and_test"]
+__all__ = ["Predictions", "Task", "cross_fit", "of_any_images", "tabulate", "train_and_test"]
 
-KIND = "predictions"
+KIND = "probabilities"
+SEED = 0  # of the resampling: a table is what the predictions say, whatever the run's seed
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,9 @@ class Task:
         prepare: makes what gives the images; called once, and only if it is needed.
         against: name and n of the real row that it is compared with; None for a real row.
         reverse: synthetic images that the classifiers are tested on as well (TRTS).
+        augment: changes each batch anew.
+        until: trains until a validation split says stop, in place of equal steps.
+        optional: images that cannot be made leave the row out, with the reason.
     """
 
     row: str
@@ -46,6 +60,9 @@ class Task:
     prepare: Callable[[], Row]
     against: tuple[str, int] | None = None
     reverse: Row | None = None
+    augment: Augment | None = None
+    until: JudgeOptions | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,17 +70,25 @@ class Predictions:
     """What every classifier saw in every test image.
 
     Attributes:
-        tested: by row, n and repetition: predictions int64 (m,) for the real test images.
+        probabilities: by row, n and repetition: float16 (m, k) of the real test images, the largest
+            of which is the class that was predicted.
         reverse: by n and repetition: share of synthetic images that a classifier of as many real
             ones sees as their label says.
         labels: int64 (m,), of the test images.
         origin: what the sampler was fitted by and on.
+        left_out: by row and n, why it could not be trained.
     """
 
-    tested: dict[tuple[str, int, int], Tensor]
+    probabilities: dict[tuple[str, int, int], Tensor]
     reverse: dict[tuple[int, int], float]
     labels: Tensor
     origin: Mapping[str, Any]
+    left_out: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+    @cached_property
+    def tested(self) -> dict[tuple[str, int, int], Tensor]:
+        """The classes predicted, int64 (m,), by row, n and repetition."""
+        return {key: values.argmax(1) for key, values in self.probabilities.items()}
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file."""
@@ -71,27 +96,31 @@ class Predictions:
 
     def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors by name, and a header."""
-        tensors = {"/".join(map(str, key)): value for key, value in self.tested.items()}
-        reverse = {"/".join(map(str, key)): value for key, value in self.reverse.items()}
+        tensors = {"/".join(map(str, key)): value for key, value in self.probabilities.items()}
         return {**tensors, "labels": self.labels}, {
             "kind": KIND,
-            "reverse": reverse,
+            "reverse": {"/".join(map(str, key)): value for key, value in self.reverse.items()},
             "origin": dict(self.origin),
+            "left_out": {"/".join(map(str, key)): why for key, why in self.left_out.items()},
         }
 
     @classmethod
     def unpacked(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Predictions:
         """The opposite of :meth:`packed`."""
-        tested = {}
+        probabilities = {}
         for name, values in tensors.items():
             if name != "labels":
                 row, n, repetition = name.split("/")
-                tested[row, int(n), int(repetition)] = values
+                probabilities[row, int(n), int(repetition)] = values
         reverse = {}
         for name, value in header["reverse"].items():
             n, repetition = name.split("/")
             reverse[int(n), int(repetition)] = value
-        return cls(tested, reverse, tensors["labels"], header["origin"])
+        left_out = {}
+        for name, reason in header["left_out"].items():
+            row, n = name.split("/")
+            left_out[row, int(n)] = reason
+        return cls(probabilities, reverse, tensors["labels"], header["origin"], left_out)
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
@@ -113,10 +142,11 @@ def train_and_test(
 ) -> Predictions:
     """Train a classifier on every row in every repetition, and ask it about the test images.
 
-    Every row gets the same network, hyperparameters and number of optimiser steps. A repetition
-    has the same initial weights in every row and draws its images anew. On the CPU, as many
-    classifiers as there are threads are trained at once, each with one thread: that is faster than
-    one after the other with all threads, and the bytes do not depend on the number of cores.
+    Every row gets the same network, hyperparameters and number of optimiser steps, but for one that
+    is trained until validation stops it. A repetition has the same initial weights in every row and
+    draws its images anew. On the CPU, as many classifiers as there are threads are trained at once,
+    each with one thread: that is faster than one after the other with all threads, and the bytes do
+    not depend on the number of cores.
 
     Args:
         tasks: the rows.
@@ -130,35 +160,45 @@ def train_and_test(
         keep: is given all predictions so far after every classifier.
 
     Raises:
-        InputError: test images of fewer than two classes, or a row with fewer images than a batch.
+        InputError: test images of fewer than two classes, or a row that is not optional and cannot
+            be trained.
     """
     if len(test.labels.unique()) < 2:
         raise InputError(
             f"all {len(test):,} real test images are of one class, expected at least two: there is "
             "nothing to classify"
         )
-    tested = dict(done.tested) if done else {}
+    tested = dict(done.probabilities) if done else {}
     reverse = dict(done.reverse) if done else {}
+    left_out = dict(done.left_out) if done else {}
 
-    def one(task: Task, row: Row, repetition: int) -> tuple[Tensor, float | None]:
+    def one(task: Task, row: Row, repetition: int) -> tuple[Tensor, float | None] | str:
         own_seed = derive_seed(seed, "tstr", repetition)
-        images, labels = row(own_seed)
-        model = train_classifier(
-            images, labels, len(test.class_names), options, seed=own_seed, device=device
-        )
+        try:
+            images, labels = row(own_seed)
+        except InputError as error:
+            if not task.optional:
+                raise
+            return str(error)
+        k = len(test.class_names)
+        train = partial(train_classifier, options=options)
+        if task.until is not None:
+            train = partial(train_judge, options=task.until)
+        model = train(images, labels, k, seed=own_seed, device=device, augment=task.augment)
         _, probabilities = classify(model, test.images, device)
         share = None
         if task.reverse:
             synthetic, said = task.reverse(own_seed)
             _, seen = classify(model, synthetic, device)
             share = (seen.argmax(1) == said).double().mean().item()
-        return probabilities.argmax(1), share
+        return _halved(probabilities), share
 
+    # By row, so that classifiers at work at once do not wait for one generator.
     jobs = [
         (task, repetition)
-        for repetition in range(seeds)
         for task in tasks
-        if (task.row, task.n, repetition) not in tested
+        for repetition in range(seeds)
+        if (task.row, task.n, repetition) not in tested and (task.row, task.n) not in left_out
     ]
     rows = {task: task.prepare() for task in dict.fromkeys(task for task, _ in jobs)}
     workers = torch.get_num_threads() if device.type == "cpu" else 1
@@ -170,16 +210,160 @@ def train_and_test(
         try:
             for future in as_completed(futures):
                 task, repetition = futures[future]
-                predicted, share = future.result()
-                tested[task.row, task.n, repetition] = predicted
+                found = future.result()
+                if isinstance(found, str):
+                    left_out[task.row, task.n] = found
+                    advance(f"{task.row} of {task.n:,} left out: {found}")
+                    continue
+                tested[task.row, task.n, repetition], share = found
                 if share is not None:
                     reverse[task.n, repetition] = share
-                keep(Predictions(tested, reverse, test.labels, origin))
-                accuracy = 100 * (predicted == test.labels).double().mean().item()
-                advance(f"{task.row} of {task.n:,}: {accuracy:.2f}%")
+                keep(Predictions(dict(tested), dict(reverse), test.labels, origin, dict(left_out)))
+                right = tested[task.row, task.n, repetition].argmax(1) == test.labels
+                advance(f"{task.row} of {task.n:,}: {100 * right.double().mean().item():.2f}%")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    return Predictions(tested, reverse, test.labels, origin)
+    tested = {key: value for key, value in tested.items() if key[:2] not in left_out}
+    return Predictions(tested, reverse, test.labels, origin, left_out)
+
+
+def cross_fit(
+    tasks_of: Callable[[LabelledImages], Sequence[Task]],
+    pool: LabelledImages,
+    fold_of: Tensor,
+    options: ClassifierOptions,
+    *,
+    seeds: int,
+    seed: int,
+    device: torch.device,
+    origin: Mapping[str, Any],
+    done: Predictions | None = None,
+    keep: Callable[[Predictions], None] = lambda predictions: None,
+) -> Predictions:
+    """:func:`train_and_test` of every fold in turn, by generators and classifiers of the others.
+
+    Args:
+        tasks_of: the rows of real training images, with the same names and n for every fold.
+        pool: all real images.
+        fold_of: int64 (m,), the fold of each.
+        options, seeds, seed, device, origin: as there.
+        done: what an earlier call that was cut off has kept.
+        keep: is given all predictions so far after every classifier: zeros for folds to come.
+
+    Returns:
+        Every image of the pool is predicted once in each repetition.
+    """
+    whole = done or Predictions({}, {}, pool.labels, origin)
+    for fold in range(FOLDS):
+        inside = (fold_of == fold).nonzero()[:, 0]
+        own = {key: values[inside] for key, values in whole.probabilities.items()}
+        before = whole
+
+        def merged(found: Predictions, inside: Tensor, before: Predictions) -> Predictions:
+            probabilities = dict(before.probabilities)
+            for key, values in found.probabilities.items():
+                empty = torch.zeros(len(pool), values.shape[1], dtype=values.dtype)
+                probabilities[key] = probabilities.get(key, empty).index_copy(0, inside, values)
+            return replace(before, probabilities=probabilities, left_out=found.left_out)
+
+        found = train_and_test(
+            tasks_of(outside(pool, fold_of, fold)),
+            pool[inside],
+            options,
+            seeds=seeds,
+            seed=derive_seed(seed, "fold", fold),
+            device=device,
+            origin=origin,
+            done=Predictions(
+                {key: values for key, values in own.items() if values.any()},
+                {},
+                pool.labels[inside],
+                origin,
+                whole.left_out,
+            ),
+            keep=lambda found: keep(merged(found, inside, before)),  # noqa: B023  # called below
+        )
+        whole = merged(found, inside, before)
+    kept = {k: v for k, v in whole.probabilities.items() if k[:2] not in whole.left_out}
+    return replace(whole, probabilities=kept)
+
+
+def of_any_images(
+    train: LabelledImages,
+    synthetic: LabelledImages,
+    test: LabelledImages,
+    classifier: ClassifierOptions,
+    *,
+    n: int,
+    seeds: int,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """The table of synthetic images whose generator is not at hand.
+
+    ``synthetic`` and the real row that it is compared with have as many images, of the same classes
+    as far as there are synthetic ones. ``real_augmented`` has all training images, since the
+    synthetic ones may have been made from all.
+
+    Args:
+        train: real images.
+        synthetic: with the same classes; a class may have none.
+        test: real images that nobody has seen.
+        classifier: the same for every row.
+        n: images of a row, at most; fewer where there are fewer.
+        seeds: repetitions.
+        seed: of everything random.
+        device: where to train.
+
+    Returns:
+        JSON of :func:`tabulate`, and ``steps``.
+
+    Raises:
+        InputError: test images of fewer than two classes.
+    """
+    everything, k, most = len(train), len(train.class_names), n
+    n = min(n, everything, len(synthetic))
+    counts, made = (torch.bincount(images.labels, minlength=k) for images in (train, synthetic))
+    wanted = even_within(counts, n)
+    same = torch.minimum(wanted, made)
+    drawn = some_of(synthetic, same + even_within(made - same, n - int(same.sum())))
+    augment = choose_augment("auto", train.shape[0], Augmentation())
+    real = ("real_equal_n", n) if n < everything else ("real_all", everything)
+    augmented = ("real_augmented", everything)
+
+    def task(key: tuple[str, int], row: Row, **options: Any) -> Task:
+        return Task(*key, lambda: row, **options)
+
+    rows = [
+        task(("real_all", everything), all_images(train)),
+        task(real, some_of(train, wanted), reverse=drawn),
+        task(("synthetic", n), drawn, against=real),
+        task(augmented, all_images(train), against=("real_all", everything), augment=augment),
+        task(
+            ("real_augmented_and_synthetic", everything + n),
+            both(all_images(train), drawn),
+            against=augmented,
+            augment=augment,
+        ),
+    ]
+    tasks = list({(each.row, each.n): each for each in rows}.values())
+    predictions = train_and_test(
+        tasks, test, classifier, seeds=seeds, seed=seed, device=device, origin={}
+    )
+    against = {(each.row, each.n): each.against for each in tasks}
+    asked = {key: most for key in (real, ("synthetic", n))}
+    return {
+        "steps": classifier.steps,
+        **tabulate(predictions, against, train.class_names, asked=asked),
+    }
+
+
+def _halved(probabilities: Tensor) -> Tensor:
+    """As float16, with the same class the largest."""
+    halves, predicted = probabilities.half().numpy(), probabilities.argmax(1).numpy()
+    rows = (halves.argmax(1) != predicted).nonzero()[0]  # a tie after rounding
+    halves[rows, predicted[rows]] = np.nextafter(halves[rows].max(axis=1), np.float16(np.inf))
+    return torch.from_numpy(halves)
 
 
 @contextmanager
@@ -193,76 +377,160 @@ def _one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(before)
 
 
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Exact p-value that two classifiers err equally often (McNemar 1947).
-
-    Only images that one gets right and the other wrong tell them apart.
-
-    Args:
-        first: (m,), which images the first classifier gets right.
-        second: (m,), the same of the second.
-    """
-    b, c = int((first & ~second).sum()), int((second & ~first).sum())
-    return float(binomtest(b, b + c).pvalue) if b + c else 1.0
-
-
 def tabulate(
     predictions: Predictions,
     against: Mapping[tuple[str, int], tuple[str, int] | None],
     class_names: tuple[str, ...],
+    *,
+    asked: Mapping[tuple[str, int], int] | None = None,
+    left_out: Mapping[tuple[str, int], str] | None = None,
 ) -> dict[str, Any]:
-    """A line per row: accuracy in percent over repetitions, and the test against the real row.
+    """A line per row: what classifiers get right, and what they gain over the real row.
+
+    Intervals are of 95 %, over test images and repetitions, see
+    :func:`hvrt_diffuser.judge.intervals.bootstrap`.
 
     Args:
         predictions: of all classifiers.
         against: by row and n, the real row that it is compared with; in the order of the table.
         class_names: of the test images.
+        asked: the images that were asked for, where there are fewer.
+        left_out: by row and n, why it was not tried.
 
     Returns:
-        JSON: ``origin``, of the sampler; ``n_test``; ``rows``, of ``row``, ``n``, ``seeds``,
-        ``mean``, ``std``, ``mcnemar_p`` (the median over repetitions; None for real rows),
-        ``against``, ``accuracies`` and ``per_class``; ``trts`` by n; and ``confusion`` of every
-        row, summed over repetitions, (k, k) with the real class first.
+        JSON:
+
+        - ``origin``, of the sampler; ``n_test``; ``n_classes``, of the test images; ``left_out``,
+          of ``row``, ``n`` and ``reason``;
+        - ``rows``, of ``row``, ``n``, ``asked``, ``seeds``; accuracy in percent as ``mean``,
+          ``std`` (over repetitions), ``low``, ``high`` and ``accuracies``; its mean over classes as
+          ``balanced``, ``balanced_low``, ``balanced_high``; ``against``; ``gain`` over that row in
+          points of balanced accuracy (``mean``, ``low``, ``high``), its ``p`` and ``p_holm``, over
+          all rows that are compared; ``per_class`` and ``gain_per_class`` (the same three, by
+          class); ``brier``, ``nll`` and ``ece``, means over repetitions. What compares is None for
+          a real row;
+        - ``gain_over_augmentation``, of synthetic images beside real ones that are augmented: the
+          gain, ``of`` which row and ``over`` which; of few real images where there are such rows.
+          ``gain_of_augmentation``, of the latter over the same without augmentation. None where
+          the rows are not there;
+        - ``trts`` by n; ``confusion`` of every row, summed over repetitions, (k, k) with the real
+          class first.
     """
     labels = predictions.labels.numpy()
-    k = len(class_names)
-    rows, confusions = [], []
-    for (name, n), real in against.items():
-        found = _of(predictions, name, n)
-        right = np.stack([predicted == labels for predicted in found])  # (seeds, m)
-        accuracies = (100 * right.mean(axis=1)).tolist()
-        p = None
-        if real:
-            pairs = zip(right, _of(predictions, *real), strict=True)
-            p = statistics.median(mcnemar(mine, theirs == labels) for mine, theirs in pairs)
-        rows.append(
-            {
-                "row": name,
-                "n": n,
-                **_over_seeds(accuracies),
-                "mcnemar_p": p,
-                "against": list(real) if real else None,
-                "accuracies": accuracies,
-                "per_class": {
-                    class_names[c]: 100 * float(right[:, labels == c].mean())
-                    for c in range(k)
-                    if (labels == c).any()
-                },
-            }
-        )
-        pairs_of_classes = np.concatenate([labels * k + predicted for predicted in found])
-        counts = np.bincount(pairs_of_classes, minlength=k * k)
-        confusions.append({"row": name, "n": n, "counts": counts.reshape(k, k).tolist()})
+    seen = {key: _of(predictions, *key) for key in against}
+    seen = {key: own for key, own in seen.items() if len(own)}
+    compared = {key: real for key, real in against.items() if real and key in seen and real in seen}
+    right = {key: own.argmax(axis=2) == labels for key, own in seen.items()}
+    p = {
+        key: gain_p(right[key], right[real], labels, seed=SEED, balanced=True)
+        for key, real in compared.items()
+    }
+    p_holm = holm(p)
+    rows = [
+        {
+            "row": key[0],
+            "n": key[1],
+            "asked": (asked or {}).get(key, key[1]),
+            **_accuracy(right[key], labels),
+            **_gain(right[key], right.get(compared.get(key, ("", 0))), labels, class_names),
+            "against": list(compared[key]) if key in compared else None,
+            "p": p.get(key),
+            "p_holm": p_holm.get(key),
+            **_calibrated(own, labels),
+        }
+        for key, own in seen.items()
+    ]
     trts: dict[int, list[float]] = {}
     for (n, _), share in sorted(predictions.reverse.items()):
         trts.setdefault(n, []).append(100 * share)
     return {
         "origin": dict(predictions.origin),
         "n_test": len(labels),
+        "n_classes": len(np.unique(labels)),
+        "left_out": [
+            {"row": row, "n": n, "reason": reason}
+            for (row, n), reason in {**(left_out or {}), **predictions.left_out}.items()
+        ],
         "rows": rows,
+        **_of_augmentation(rows),
         "trts": [{"n": n, **_over_seeds(shares)} for n, shares in trts.items()],
-        "confusion": confusions,
+        "confusion": [
+            {"row": key[0], "n": key[1], "counts": _confusion(own, labels, len(class_names))}
+            for key, own in seen.items()
+        ],
     }
+
+
+def _accuracy(right: NDArray[np.bool_], labels: NDArray[np.int64]) -> dict[str, Any]:
+    """Of one row, right (r, m)."""
+    accuracies = (100 * right.mean(axis=1)).tolist()
+    plain = bootstrap(right, labels, seed=SEED)
+    balanced = bootstrap(right, labels, seed=SEED, balanced=True)
+    return {
+        **_over_seeds(accuracies),
+        "low": plain.low,
+        "high": plain.high,
+        "accuracies": accuracies,
+        "balanced": balanced.mean,
+        "balanced_low": balanced.low,
+        "balanced_high": balanced.high,
+    }
+
+
+def _gain(
+    right: NDArray[np.bool_],
+    real: NDArray[np.bool_] | None,
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+) -> dict[str, Any]:
+    """Of one row over the real one, and both by class."""
+    own = {class_names[c]: labels == c for c in np.unique(labels)}
+    per_class = {
+        name: bootstrap(right[:, of], labels[of], seed=SEED)._asdict() for name, of in own.items()
+    }
+    if real is None:
+        return {"gain": None, "per_class": per_class, "gain_per_class": None}
+    return {
+        "gain": bootstrap_gain(right, real, labels, seed=SEED, balanced=True)._asdict(),
+        "per_class": per_class,
+        "gain_per_class": {
+            name: bootstrap_gain(right[:, of], real[:, of], labels[of], seed=SEED)._asdict()
+            for name, of in own.items()
+        },
+    }
+
+
+def _calibrated(probabilities: NDArray[np.float16], labels: NDArray[np.int64]) -> dict[str, float]:
+    scores = [calibration(own, labels) for own in probabilities]
+    means = (statistics.fmean(values) for values in zip(*scores, strict=True))
+    return Calibration(*means)._asdict()
+
+
+def _of_augmentation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What augmentation gains, and synthetic images beyond it."""
+    found = {(row["row"], row["n"]): row for row in rows}
+    gains: dict[str, Any] = {"gain_over_augmentation": None, "gain_of_augmentation": None}
+    for few in ("few_shot_", ""):
+        name = f"{few}real_augmented_and_synthetic"
+        for of in (row for row in rows if row["row"] == name and row["gain"]):
+            over = found[tuple(of["against"])]
+            for key, row in (("over", of), ("of", over)):
+                if row["gain"]:
+                    gains[f"gain_{key}_augmentation"] = {
+                        **row["gain"],
+                        "of": [row["row"], row["n"]],
+                        "over": row["against"],
+                    }
+            return gains
+    return gains
+
+
+def _confusion(
+    probabilities: NDArray[np.float16], labels: NDArray[np.int64], k: int
+) -> list[list[int]]:
+    pairs = (labels * k + probabilities.argmax(axis=2)).ravel()
+    counts: list[list[int]] = np.bincount(pairs, minlength=k * k).reshape(k, k).tolist()
+    return counts
 
 
 def _over_seeds(values: Sequence[float]) -> dict[str, float]:
@@ -273,7 +541,7 @@ def _over_seeds(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _of(predictions: Predictions, row: str, n: int) -> list[NDArray[np.int64]]:
-    """The predictions of a row, by repetition."""
-    keys = sorted(key for key in predictions.tested if key[:2] == (row, n))
-    return [predictions.tested[key].numpy() for key in keys]
+def _of(predictions: Predictions, row: str, n: int) -> NDArray[np.float16]:
+    """The probabilities of a row by repetition, (r, m, k); r is 0 where there are none."""
+    keys = sorted(key for key in predictions.probabilities if key[:2] == (row, n))
+    return np.array([predictions.probabilities[key].numpy() for key in keys], np.float16)

@@ -20,6 +20,7 @@ from hvrt_diffuser.metrics.samples import (
 __all__ = ["KernelDistance", "kernel_distance", "mmd"]
 
 SUBSETS = 100
+SUBSET = 1000  # rows, where half of the smaller sample is as many
 FOR_THE_MEDIAN = 1000  # rows whose distances set the bandwidth
 
 
@@ -30,7 +31,9 @@ class KernelDistance(NamedTuple):
     std: float
 
 
-def kernel_distance(a: Array, b: Array, *, subset_size: int, seed: int) -> KernelDistance:
+def kernel_distance(
+    a: Array, b: Array, *, subset_size: int | None = None, seed: int
+) -> KernelDistance:
     """The kernel distance (KID): squared discrepancy under (x . y / d + 1)^3, without bias.
 
     Unlike the Fréchet distance it does not depend on the number of images, and equal distributions
@@ -40,7 +43,8 @@ def kernel_distance(a: Array, b: Array, *, subset_size: int, seed: int) -> Kerne
     Args:
         a: (n, d).
         b: (m, d).
-        subset_size: rows of a subset; 1,000 is usual.
+        subset_size: rows of a subset; None takes 1,000, and at most half of the smaller sample:
+            subsets that are the whole sample do not deviate.
         seed: of the subsets.
 
     Raises:
@@ -48,6 +52,8 @@ def kernel_distance(a: Array, b: Array, *, subset_size: int, seed: int) -> Kerne
             larger than a sample or smaller than 2.
     """
     a, b = check_samples(a, b)
+    if subset_size is None:
+        subset_size = min(SUBSET, max(2, min(len(a), len(b)) // 2))
     if not 2 <= subset_size <= min(len(a), len(b)):
         raise InputError(
             f"subsets of {subset_size} rows were asked for from samples of {len(a)} and {len(b)}, "

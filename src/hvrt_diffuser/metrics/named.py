@@ -21,8 +21,6 @@ from hvrt_diffuser.metrics.variety import vendi_score
 
 __all__ = ["METRICS", "Metric", "named_metrics"]
 
-KID_SUBSET = 1000  # rows, or all where there are fewer
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -125,9 +123,7 @@ OWN = {
         stream="infinity",
     ),
     "kid": Metric(
-        lambda real, x, seed: kernel_distance(
-            x, real, subset_size=min(KID_SUBSET, len(x), len(real)), seed=seed
-        ),
+        lambda real, x, seed: kernel_distance(x, real, seed=seed),
         "do the distributions agree, under a cubic kernel? without bias, with a deviation",
         "low",
         stream="kernel",

@@ -23,6 +23,7 @@ from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
 from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions
+from hvrt_diffuser.pipelines.utility.parameters import BalanceOptions, ShotsBlock
 
 __all__ = [
     "Parameters",
@@ -60,6 +61,8 @@ class Parameters(Options):
     evaluation: EvaluationOptions = EvaluationOptions()
     tstr: TSTROptions = TSTROptions()
     export: ExportOptions = ExportOptions()
+    balance: BalanceOptions = BalanceOptions()
+    shots: ShotsBlock = ShotsBlock()
     sampler_frontier: ExperimentOptions = ExperimentOptions()
     benchmark: ExperimentOptions = ExperimentOptions()
     variants: ExperimentOptions = ExperimentOptions()
@@ -82,6 +85,24 @@ DERIVED: dict[str, tuple[str, ...]] = {
         "ae_training",
         "latent_encoding.augmentation",
         "low_beta_vae.beta",
+        "seed",
+    ),
+    "balance_task": (
+        *SAMPLER,
+        "balance",
+        "ae_training",
+        "latent_encoding.augmentation",
+        "tstr.augment",
+        "tstr.classifier",
+        "seed",
+    ),
+    "shots_task": (
+        "samplers",
+        "shots",
+        "ae_training",
+        "latent_encoding.augmentation",
+        "tstr.augment",
+        "tstr.classifier",
         "seed",
     ),
     "base": ("ae_training", "samplers", "tstr.classifier", "latent_encoding.augmentation", "seed"),
@@ -111,9 +132,10 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
             f"the parameter {where} is {found}: {reason[0].lower()}{reason[1:]}; "
             "correct it in conf/ or in --params"
         ) from error
+    chosen = (parameters.generation.sampler, *parameters.shots.samplers)
     estimators = {
-        name: SAMPLERS.make(name, options, f"samplers.{name}")
-        for name, options in {parameters.generation.sampler: {}, **parameters.samplers}.items()
+        name: SAMPLERS.make(name, parameters.samplers.get(name), f"samplers.{name}")
+        for name in dict.fromkeys((*chosen, *parameters.samplers))
     }
     _check_augmentation(parameters, estimators[parameters.generation.sampler])
     return parameters
@@ -164,6 +186,13 @@ def complete(parameters: Parameters) -> dict[str, Any]:
     encoding, tstr = found["latent_encoding"], found["tstr"]
     chosen = parameters.ae_training.chosen
     convolutional = chosen if isinstance(chosen, TrainingOptions) else TrainingOptions()
+    trained = {
+        "ae_training": found["ae_training"],
+        "augmentation": encoding["augmentation"],
+        "augment": tstr["augment"],
+        "classifier": tstr["classifier"],
+        "seed": parameters.seed,
+    }
     return found | {
         "sampler": sampler,
         "evaluate": {
@@ -180,6 +209,8 @@ def complete(parameters: Parameters) -> dict[str, Any]:
             "vae": parameters.low_beta_vae.name,
             "seed": parameters.seed,
         },
+        "balance_task": {**found["balance"], **trained, "sampler": sampler},
+        "shots_task": {**found["shots"], **trained, "options": found["samplers"]},
         "base": {
             "ae_training": convolutional.model_dump(mode="json"),
             "samplers": found["samplers"],

@@ -7,11 +7,14 @@ from typing import Any
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
-from hvrt_diffuser.judge import BOUNDS, SYNTHETIC, TEST, reach_verdict
+from hvrt_diffuser.judge import summarise
 
 __all__ = ["compose"]
 
-NOT_MEASURES = {"origin", "n", "leaves", "per_class"}
+NOT_MEASURES = {
+    *("origin", "n", "leaves", "per_class", "likeness", "copies", "membership", "skipped"),
+    *("label_agreement", "doubtful"),
+}
 
 
 def compose(
@@ -19,12 +22,12 @@ def compose(
     tstr: Mapping[str, Any] | None,
     synthetic: LabelledImages,
     train: LabelledImages,
-    test: LabelledImages,
     *,
     run_name: str,
     parameters: Mapping[str, Any],
     stages: Mapping[str, Any],
     machine: Mapping[str, Any],
+    look: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Everything that the page shows but the pictures.
 
@@ -33,11 +36,11 @@ def compose(
         tstr: metrics of the stage ``tstr``; None where it did not run.
         synthetic: the images that were judged.
         train: real training images.
-        test: real test images.
         run_name: of the run.
         parameters: of the run, nested.
         stages: by node, ``seconds``, ``peak_mb`` and ``command`` of its last run.
         machine: processor and versions.
+        look: at the data, of the stage ``data_ingest``; None where nobody looked.
 
     Raises:
         InputError: the metrics are not of these images, or of two samplers.
@@ -55,12 +58,11 @@ def compose(
     sets = list(evaluation["fd_classifier"])
     return {
         "run_name": run_name,
-        "verdict": reach_verdict(evaluation, tstr),
-        "bounds": {name: list(bounds) for name, bounds in BOUNDS.items()},
+        **summarise(evaluation, tstr, look and {**look, "doubtful": evaluation["doubtful"]}),
         "dataset": {
             "source": train.source,
             "n_train": len(train),
-            "n_test": len(test),
+            "n_test": evaluation["n"]["test"],
             "shape": list(train.shape),
             "classes": list(train.class_names),
             "fingerprint": fingerprint(train),
@@ -70,9 +72,7 @@ def compose(
             {"measure": name, "values": [by_set.get(key) for key in sets]}
             for name, by_set in _flat(evaluation)
         ],
-        **_class_by_class(evaluation, tstr),
         "evaluation": dict(evaluation),
-        **_utility(tstr),
         "stages": dict(stages),
         "machine": dict(machine),
         "seed": parameters["seed"],
@@ -80,7 +80,7 @@ def compose(
     }
 
 
-def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
+def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float | None]]]:
     """Measures by set; one that has several numbers for a set becomes several."""
     for name, by_set in evaluation.items():
         if name in NOT_MEASURES or not isinstance(by_set, dict):
@@ -89,47 +89,7 @@ def _flat(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]
         if not several:
             yield name, by_set
         for part in several[0] if several else ():
-            yield f"{name}: {part}", {key: value[part] for key, value in by_set.items()}
-
-
-def _utility(tstr: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The rows of TSTR, of TRTS and of the confusion, and what they have in common."""
-    if not tstr:
-        return {"tstr": None, "trts": None, "confusion": None, "tstr_protocol": None}
-    return {
-        "tstr": tstr["rows"],
-        "trts": tstr["trts"],
-        "confusion": tstr["confusion"],
-        "tstr_protocol": {"n_test": tstr["n_test"], "steps": tstr["steps"]},
-    }
-
-
-def _class_by_class(
-    evaluation: Mapping[str, Any], tstr: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """A line per class; accuracies are those of the largest number of synthetic images."""
-    of_synthetic: dict[str, float] = {}
-    of_real: dict[str, float] = {}
-    n = None
-    if tstr:
-        rows = {(row["row"], row["n"]): row for row in tstr["rows"]}
-        n = max(size for name, size in rows if name == "synthetic")
-        own = rows["synthetic", n]
-        of_synthetic, of_real = own["per_class"], rows[tuple(own["against"])]["per_class"]
-    return {
-        "per_class_n": n,
-        "per_class": [
-            {
-                "name": name,
-                "n": found[SYNTHETIC]["n"],
-                "agreement": found[SYNTHETIC]["agreement"],
-                "agreement_test": found[TEST]["agreement"],
-                "accuracy": of_synthetic.get(name),
-                "accuracy_real": of_real.get(name),
-            }
-            for name, found in evaluation["per_class"].items()
-        ],
-    }
+            yield f"{name}: {part}", {k: v and v[part] for k, v in by_set.items()}
 
 
 def _leaves(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

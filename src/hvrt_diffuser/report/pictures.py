@@ -27,7 +27,7 @@ from hvrt_diffuser.report.plots import (
 )
 from hvrt_diffuser.samplers import LatentSampler
 
-__all__ = ["draw_pictures"]
+__all__ = ["MOST_CLASSES", "draw_pictures", "first_of_each"]
 
 MOST_CLASSES = 10  # with a row of images each
 COLUMNS = 8
@@ -61,7 +61,7 @@ def draw_pictures(
     in_both = torch.isin(synthetic.labels.unique(), test.labels)
     present = synthetic.labels.unique()[in_both][:MOST_CLASSES].tolist()
     names = [synthetic.class_names[c] for c in present]
-    rows = _by_class(test.labels, present)
+    rows = first_of_each(test.labels, present)
     shown = {
         "real": (test.images, rows, "Real test images."),
         "reconstruction": (
@@ -71,12 +71,12 @@ def draw_pictures(
         ),
         "synthetic": (
             synthetic.images,
-            _by_class(synthetic.labels, present),
+            first_of_each(synthetic.labels, present),
             "Synthetic images.",
         ),
     }
-    fd, ratio = evaluation["fd_classifier"], evaluation["dcr_image"]["synthetic"]
-    return {
+    fd, ratio = evaluation["fd_classifier"], evaluation.get("dcr_image", {}).get("synthetic")
+    found = {
         "images": [
             Picture(
                 plot_image_rows(images[chosen], names),
@@ -87,6 +87,12 @@ def draw_pictures(
             for images, chosen, caption in shown.values()
         ],
         "nearest": [_nearest(synthetic, train, autoencoder, present, device)],
+        "marginals": [_marginals(generator, held_out.numpy(), len(synthetic), seed)],
+    }
+    if fd["synthetic"] is None or ratio is None:
+        few = Picture(_words("too few images to measure"), "Too few images to measure.", "Nothing.")
+        return {**found, "frontier": [few], "fidelity": [few]}
+    found |= {
         "frontier": [
             Picture(
                 plot_frontier(evaluation),
@@ -104,8 +110,8 @@ def draw_pictures(
                 "; ".join(f"{set_name(name)}: {value:.2f}" for name, value in fd.items()) + ".",
             )
         ],
-        "marginals": [_marginals(generator, held_out.numpy(), len(synthetic), seed)],
     }
+    return found
 
 
 def _marginals(
@@ -113,9 +119,8 @@ def _marginals(
 ) -> Picture:
     """Latents from the sampler beside those of test images; a whole model has none."""
     if not isinstance(generator.sampler, LatentSampler):
-        figure = Figure(figsize=(6, 1))
-        figure.text(0.5, 0.5, "this model draws no latents", ha="center", va="center")
-        return Picture(figure, "This model draws no latents.", "No histograms.")
+        words = _words("this model draws no latents")
+        return Picture(words, "This model draws no latents.", "No histograms.")
     draws, _ = generator.sampler.sample(n, generator=seeded(seed, "report", "latents"))
     latents = draws.numpy(), held_out
     statistics = kolmogorov_smirnov(*latents)
@@ -128,7 +133,13 @@ def _marginals(
     )
 
 
-def _by_class(labels: Tensor, classes: list[int]) -> Tensor:
+def _words(text: str) -> Figure:
+    figure = Figure(figsize=(6, 1))
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
+def first_of_each(labels: Tensor, classes: list[int]) -> Tensor:
     """The first images of each class, int64 (classes, columns); again from the start if few."""
     chosen = []
     for c in classes:
@@ -145,7 +156,7 @@ def _nearest(
     device: torch.device,
 ) -> Picture:
     """A synthetic image of each class beside the training images nearest to it."""
-    first = _by_class(synthetic.labels, classes)[:, 0]
+    first = first_of_each(synthetic.labels, classes)[:, 0]
     latents, _ = encode_images(autoencoder, train.images, device)
     decoded = pixels(decode_latents(autoencoder, latents, device))
     k = min(NEIGHBOURS, len(decoded))

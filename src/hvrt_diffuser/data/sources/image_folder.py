@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, Root, folder_name
 from hvrt_diffuser.data.sources.decoding import Example, decode_images
+from hvrt_diffuser.data.sources.groups import grouped
 from hvrt_diffuser.data.sources.resizing import resized_name
 from hvrt_diffuser.data.sources.splits import ImageSplits
 
@@ -32,13 +34,29 @@ class ImageFolder(ImageSource):
         description="a folder that holds a folder per class, or exactly the folders train and "
         "test, which then hold the same class folders each"
     )
+    group: str | None = Field(
+        None,
+        description="a regular expression found in every file's name, whose first group is the key "
+        "of images that belong together (patient, product, burst) and are never split; without one "
+        "each image stands alone",
+    )
+
+    @field_validator("group")
+    @classmethod
+    def _has_a_group(cls, group: str | None) -> str | None:
+        try:
+            if group is not None and re.compile(group).groups < 1:
+                raise ValueError(r"expected a group in brackets, such as ^(\w+?)_: add one")
+        except re.error as error:
+            raise ValueError(f"no regular expression ({error}): correct it") from error
+        return group
 
     def read(self) -> ImageSplits:
         """The images of each class.
 
         Raises:
-            InputError: no class, a class without images, anything that is no image, or images that
-                are not alike.
+            InputError: no class, a class without images, anything that is no image, images that
+                are not alike, or a file in whose name ``group`` finds nothing.
         """
         root = self.root
         if not root.is_dir():
@@ -48,7 +66,10 @@ class ImageFolder(ImageSource):
             )
         source = resized_name(f"image_folder {folder_name(root)}", self.resize)
         if [path.name for path in _visible(root)] != ["test", "train"]:
-            return ImageSplits(_read_split(_classes(root), source, self.resize)[0], None)
+            files = _classes(root)
+            return self._grouped(
+                ImageSplits(_read_split(root, files, source, self.resize)[0], None)
+            )
         train, test = _classes(root / "train"), _classes(root / "test")
         only = [f"train/{name}" for name in train if name not in test]
         only += [f"test/{name}" for name in test if name not in train]
@@ -57,8 +78,29 @@ class ImageFolder(ImageSource):
                 f"{root} holds {_listed(only)} in one of train and test alone, expected the same "
                 "class folders in both: add the missing ones or remove these"
             )
-        train_images, example = _read_split(train, source, self.resize)
-        return ImageSplits(train_images, _read_split(test, source, self.resize, example)[0])
+        train_images, example = _read_split(root, train, source, self.resize)
+        test_images, _ = _read_split(root, test, source, self.resize, example)
+        return self._grouped(ImageSplits(train_images, test_images))
+
+    def _grouped(self, splits: ImageSplits) -> ImageSplits:
+        if self.group is None:
+            return splits
+        names = [(images and images.names) or () for images in (splits.train, splits.test)]
+        found = [[re.search(self.group, Path(name).name) for name in part] for part in names]
+        missed = [
+            name
+            for part, matches in zip(names, found, strict=True)
+            for name, match in zip(part, matches, strict=True)
+            if match is None or match[1] is None
+        ]
+        if missed:
+            raise InputError(
+                f"dataset.group {self.group} finds no key in the names of {len(missed)} of "
+                f"{sum(map(len, names))} files of {self.root} ({_listed(missed)}), expected one in "
+                "each: correct the expression, or rename the files"
+            )
+        train_keys, test_keys = ([match[1] for match in part if match] for part in found)
+        return grouped(splits, train_keys, test_keys, self.group)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -104,7 +146,11 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _read_split(
-    classes: dict[str, list[Path]], source: str, resize: int | None, example: Example | None = None
+    root: Path,
+    classes: dict[str, list[Path]],
+    source: str,
+    resize: int | None,
+    example: Example | None = None,
 ) -> tuple[LabelledImages, Example]:
     def encoded() -> Iterator[tuple[str, bytes]]:
         for files in classes.values():
@@ -114,4 +160,5 @@ def _read_split(
     counts = torch.tensor([len(files) for files in classes.values()])
     images, example = decode_images(encoded(), int(counts.sum()), resize, example)
     labels = torch.arange(len(counts)).repeat_interleave(counts)
-    return LabelledImages(images, labels, tuple(classes), source), example
+    names = tuple(path.relative_to(root).as_posix() for files in classes.values() for path in files)
+    return LabelledImages(images, labels, tuple(classes), source, names), example

@@ -17,6 +17,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, Root, folder_name
 from hvrt_diffuser.data.sources.decoding import Example, decode_images
+from hvrt_diffuser.data.sources.groups import grouped
 from hvrt_diffuser.data.sources.resizing import resized_name
 from hvrt_diffuser.data.sources.splits import ImageSplits
 
@@ -36,13 +37,19 @@ class Parquet(ImageSource):
         description="a folder that holds train*.parquet and perhaps test*.parquet, or whose folder "
         "data does, or a single parquet file, which brings no test split"
     )
+    group: str | None = Field(
+        None,
+        description="a column whose value is the key of images that belong together (patient, "
+        "product, burst) and are never split; without one each image stands alone",
+    )
 
     def read(self) -> ImageSplits:
         """The splits, with the class names of the files' metadata or else ``0`` ... ``k - 1``.
 
         Raises:
             InputError: missing files, shards or columns, labels other than 0 ... k - 1 without
-                gaps, bytes that are no image, or images that are not alike.
+                gaps, bytes that are no image, images that are not alike, or a row without the
+                value of ``group``.
         """
         train_files, test_files = (
             [(path, _open(path)) for path in paths] for paths in _find(self.root)
@@ -50,10 +57,14 @@ class Parquet(ImageSource):
         names = _class_names(train_files + test_files)
         source = resized_name(f"parquet {folder_name(self.root)}", self.resize)
         train, example = _read_split(train_files, names, source, self.resize)
-        if not test_files:
-            return ImageSplits(train, None)
-        test, _ = _read_split(test_files, train.class_names, source, self.resize, example)
-        return ImageSplits(train, test)
+        test = None
+        if test_files:
+            test, _ = _read_split(test_files, train.class_names, source, self.resize, example)
+        splits = ImageSplits(train, test)
+        if self.group is None:
+            return splits
+        train_keys, test_keys = (_keys(files, self.group) for files in (train_files, test_files))
+        return grouped(splits, train_keys, test_keys, self.group)
 
 
 def _find(root: Path) -> tuple[list[Path], list[Path]]:
@@ -160,7 +171,7 @@ def _read_split(
     resize: int | None,
     example: Example | None = None,
 ) -> tuple[LabelledImages, Example]:
-    columns = [_labels(path, file) for path, file in files]
+    columns = [_column(path, file, "label") for path, file in files]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     where = f"{files[0][0]}{more}"
     names = _check_labels(
@@ -168,12 +179,44 @@ def _read_split(
     )
     labels = torch.cat([torch.tensor(column.to_pylist(), dtype=torch.int64) for column in columns])
     images, example = decode_images(_encoded(files), len(labels), resize, example)
-    return LabelledImages(images, labels, names, source), example
+    return LabelledImages(images, labels, names, source, _paths(files)), example
 
 
-def _labels(path: Path, file: Any) -> Any:
+def _paths(files: list[tuple[Path, Any]]) -> tuple[str, ...] | None:
+    """The paths that images had before they came into the files; None unless each has one."""
+    found: list[Any] = []
+    for path, file in files:
+        kind = file.schema_arrow.field("image").type
+        if "path" not in {field.name for field in kind}:
+            return None
+        found += _column(path, file, "image.path").combine_chunks().flatten()[0].to_pylist()
+    whole = all(isinstance(name, str) and name for name in found)
+    return tuple(found) if whole else None
+
+
+def _keys(files: list[tuple[Path, Any]], column: str) -> list[Any]:
+    """The value of a column in each row."""
+    found: list[Any] = []
+    for path, file in files:
+        names = file.schema_arrow.names
+        if column not in names or pa.types.is_nested(file.schema_arrow.field(column).type):
+            raise InputError(
+                f"{path} has the columns {', '.join(names)}, expected one of plain values named "
+                f"{column}, by dataset.group: give the column that images belong together by"
+            )
+        keys = _column(path, file, column).to_pylist()
+        if None in keys:
+            raise InputError(
+                f"row {keys.index(None)} of {path} has no {column}, expected dataset.group in each "
+                "row: fill it in, or leave the row out"
+            )
+        found += keys
+    return found
+
+
+def _column(path: Path, file: Any, name: str) -> Any:
     try:
-        return file.read(["label"])["label"]
+        return file.read([name])[name.partition(".")[0]]
     except (pa.ArrowException, OSError) as error:
         raise _broken(path) from error
 

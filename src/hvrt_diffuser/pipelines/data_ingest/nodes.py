@@ -2,52 +2,48 @@
 
 from __future__ import annotations
 
-import numpy as np
+import logging
+from typing import Any
+
 import torch
-from sklearn.model_selection import train_test_split
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import ImageSplits
+from hvrt_diffuser.data.splitting import hold_out
+from hvrt_diffuser.judge.inspection import leaks_left_out, look, without_leaks
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 
 __all__ = ["split_images"]
 
+logger = logging.getLogger(__name__)
+
 
 def split_images(
     raw_images: ImageSplits, dataset: DatasetOptions, seed: int
-) -> tuple[LabelledImages, LabelledImages]:
-    """Training and test images: those of the source, or a stratified split of what it has.
+) -> tuple[LabelledImages, LabelledImages, dict[str, Any]]:
+    """Training images, test images without leaks, and the duplicates and leaks that were found.
+
+    The test images are those of the source, or a part held out of what it has; rows of test images
+    in what was found count before leaks are left out.
 
     Raises:
-        InputError: a class without images, or too few images to split.
+        InputError: a class without images, too few images to split, or a test set that stands in
+            the training images.
     """
-    everything, test = raw_images.train, raw_images.test
-    counts = torch.bincount(everything.labels, minlength=len(everything.class_names))
+    train, test = raw_images.train, raw_images.test
+    counts = torch.bincount(train.labels, minlength=len(train.class_names))
     if (counts == 0).any():
         empty = int((counts == 0).nonzero()[0])
         raise InputError(
-            f"{everything.source} has no training image of class {empty} "
-            f"({everything.class_names[empty]}), expected some of each: add them or leave the "
+            f"{train.source} has no training image of class {empty} "
+            f"({train.class_names[empty]}), expected some of each: add them or leave the "
             "class out"
         )
-    if test is not None:
-        return everything, test
-    try:
-        train_rows, test_rows = train_test_split(
-            np.arange(len(everything)),
-            test_size=dataset.test_fraction,
-            stratify=everything.labels.numpy(),
-            random_state=derive_seed(seed, "dataset", "split") % 2**32,
-        )
-    except ValueError as error:
-        raise InputError(
-            f"{everything.source} cannot be split by class into training and test images with "
-            f"dataset.test_fraction {dataset.test_fraction}: {error} Add images, or change the "
-            "fraction"
-        ) from error
-    return (
-        everything[torch.from_numpy(np.sort(train_rows))],
-        everything[torch.from_numpy(np.sort(test_rows))],
-    )
+    if test is None:
+        train, test = hold_out(train, dataset.test_fraction, seed=seed)
+    found = look(train, test, seed=seed)
+    kept = without_leaks(test, found)
+    if sentence := leaks_left_out(test, found):
+        logger.warning("%s; data_look.json in the run's folder of reports lists them", sentence)
+    return train, kept, found

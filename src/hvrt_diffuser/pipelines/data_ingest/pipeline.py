@@ -10,13 +10,13 @@ __all__ = ["create_pipeline"]
 
 
 def create_pipeline() -> Pipeline:
-    """From ``raw_images`` to ``images_train`` and ``images_test``."""
+    """From ``raw_images`` to ``images_train``, ``images_test`` and ``data_look``."""
     return pipeline(
         [
             node(
                 split_images,
                 ["raw_images", "params:dataset", "params:seed"],
-                ["images_train", "images_test"],
+                ["images_train", "images_test", "data_look"],
                 name="split_images",
             )
         ]

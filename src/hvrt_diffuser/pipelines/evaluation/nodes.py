@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.classifiers import Classifier, JudgeOptions, classify, train_judge
+from hvrt_diffuser.classifiers import Classifier, JudgeOptions, train_judge
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
@@ -16,16 +18,23 @@ from hvrt_diffuser.judge import (
     Bench,
     Extractor,
     classifier_features,
+    dinov2_features,
+    doubtful,
     encoder_features,
+    examine,
     gather,
     inception_features,
     measure,
     pixels,
+    untrained_extractors,
 )
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluateOptions
 from hvrt_diffuser.samplers import LatentSampler, SmoothedBootstrap
 
 __all__ = ["evaluate", "train_classifier_judge"]
+
+FOREIGN = ("inception", "dinov2")
+"""Extractors of others, in which likeness is measured where they are asked for."""
 
 
 def train_classifier_judge(
@@ -51,7 +60,7 @@ def evaluate(
     classifier: Classifier,
     options: EvaluateOptions,
 ) -> dict[str, Any]:
-    """Every measure on every set, with the sizes of the sets."""
+    """Likeness, copies and membership; and every measure on every set, with their sizes."""
     where = resolve_device(options.device or "auto")
     autoencoder = generator.autoencoder
     assert autoencoder is not None, "a run always has one"
@@ -65,24 +74,41 @@ def evaluate(
         autoencoder=autoencoder,
     )
     sampler = generator.sampler
+    k = len(images_train.class_names)
+    expected = torch.arange(k) if options.class_id is None else torch.tensor([options.class_id])
+    own = classifier_features(classifier, where)
+    likeness = {"classifier": own, **untrained_extractors(images_train.images, where)}
+    extractors = _extractors(classifier, autoencoder, likeness, options, where)
+    likeness |= {name: extractors[name] for name in FOREIGN if name in extractors}
+    found = examine(
+        synthetic_images,
+        images_train,
+        images_test,
+        likeness,
+        judge=classifier if k > 1 else None,
+        expected=expected,
+        seed=options.seed,
+        device=where,
+    )
     evidence = gather(
         synthetic_images,
         bench,
         sampler if isinstance(sampler, LatentSampler) else None,
         (options.vae, vae),
-        _extractors(classifier, autoencoder, options, where),
-        class_id=options.class_id,
+        extractors,
+        expected=expected,
         seed=options.seed,
     )
-    _, probabilities = classify(classifier, images_test.images, where)
-    correct = probabilities.argmax(1) == images_test.labels
+    measured = measure(evidence, options.metrics)
     return {
         "origin": dict(generator.origin),
         "images": fingerprint(synthetic_images),
         "latent_dim": autoencoder.architecture.latent_dim,
         "leaves": _leaves(generator.sampler),
-        "judge_accuracy": 100 * correct.double().mean().item(),
-        **measure(evidence, options.metrics),
+        "doubtful": doubtful(images_train, seed=options.seed, device=where),
+        **found,
+        "n": found["n"] | {name: len(images) for name, images in evidence.images.items()},
+        **measured,
     }
 
 
@@ -99,15 +125,17 @@ def _leaves(sampler: Any) -> dict[str, int] | None:
 def _extractors(
     classifier: Classifier,
     autoencoder: Autoencoder,
+    untrained: Mapping[str, Extractor],
     options: EvaluateOptions,
     device: torch.device,
 ) -> dict[str, Extractor]:
-    makers = {
-        "classifier": lambda: classifier_features(classifier, device),
+    makers: dict[str, Callable[[], Extractor]] = {
+        **{name: partial(untrained.__getitem__, name) for name in untrained},
         "encoder": lambda: encoder_features(autoencoder, device),
         "pixels": lambda: pixels,
         "inception": lambda: inception_features(
             options.inception_weights, device, download=options.inception_download
         ),
+        "dinov2": lambda: dinov2_features(options.dinov2_weights, device),
     }
     return {name: makers[name]() for name in options.extractors}

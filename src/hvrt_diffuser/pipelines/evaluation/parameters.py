@@ -31,6 +31,9 @@ class EvaluationOptions(DeviceOptions):
     inception_download: bool = Field(
         False, description="fetch those weights where no file is given"
     )
+    dinov2_weights: Path | None = Field(
+        None, description="file of the weights of DINOv2, for the extractor dinov2"
+    )
     judge: JudgeOptions = Field(
         JudgeOptions(), description="the classifier whose features are compared"
     )

@@ -46,13 +46,13 @@ def export(
         versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
         command=made.get("command", "# not recorded"),
         verdict=[
-            f"{found['question']} {found['answer']} "
+            f"{found['question']} {found['sentence']} "
             + " ".join(finding["sentence"] for finding in found["findings"])
             for found in verdicts
         ],
         evidence=[
             ["Fréchet distance to test images, classifier's features (not FID)", ""],
-            *([set_name(name), f"{value:.2f}"] for name, value in fd.items()),
+            *([set_name(k), f"{v:.2f}" if v is not None else "too few"] for k, v in fd.items()),
         ],
     )
     return Export(synthetic_images, options.form, dataset_card(facts))

@@ -25,9 +25,9 @@ Pictures = dict[str, list[Picture]]
 def compose_report(
     synthetic_images: LabelledImages,
     images_train: LabelledImages,
-    images_test: LabelledImages,
     evaluation_metrics: dict[str, Any],
     tstr_metrics: dict[str, Any] | None,
+    data_look: dict[str, Any] | None,
     stages: dict[str, Any] | None,
     parameters: dict[str, Any],
 ) -> dict[str, Any]:
@@ -38,11 +38,11 @@ def compose_report(
         tstr_metrics,
         synthetic_images,
         images_train,
-        images_test,
         run_name=plain["run_name"],
         parameters=plain,
         stages=stages or {},
         machine=describe_machine(),
+        look=data_look,
     )
 
 

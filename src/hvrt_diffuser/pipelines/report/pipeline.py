@@ -17,7 +17,14 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 compose_report,
-                [*IMAGES, "evaluation_metrics", "tstr_metrics", "stages", "parameters"],
+                [
+                    *IMAGES[:2],
+                    "evaluation_metrics",
+                    "tstr_metrics",
+                    "data_look",
+                    "stages",
+                    "parameters",
+                ],
                 "report_metrics",
                 name="compose_report",
             ),

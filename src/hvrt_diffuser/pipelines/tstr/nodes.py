@@ -11,10 +11,9 @@ from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
-from hvrt_diffuser.judge import Predictions, tabulate, train_and_test
-from hvrt_diffuser.pipelines.ae_training.parameters import BaselineOptions
-from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions, TSTRTask
-from hvrt_diffuser.pipelines.tstr.tasks import compared_with, list_tasks
+from hvrt_diffuser.judge import Predictions, Task, cross_fit, tabulate, train_and_test
+from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
+from hvrt_diffuser.pipelines.tstr.tasks import list_tasks, plan_rows
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["plot_tstr", "tabulate_tstr", "train_synthetic_test_real"]
@@ -49,45 +48,61 @@ def train_synthetic_test_real(
     def keep(predictions: Predictions) -> None:
         checkpoint.write(*predictions.packed(), setting)
 
-    return train_and_test(
-        list_tasks(images_train, generator, vae, task, where),
-        images_test,
-        task.classifier,
-        seeds=task.seeds,
-        seed=task.seed,
-        device=where,
-        origin=generator.origin,
-        done=done,
-        keep=keep,
-    )
+    plan = plan_rows(images_train, images_test, task)
+
+    def tasks_of(train: LabelledImages) -> list[Task]:
+        return list_tasks(train, plan, generator, vae, task, where)
+
+    how: dict[str, Any] = {
+        "seeds": task.seeds,
+        "seed": task.seed,
+        "device": where,
+        "origin": generator.origin,
+        "done": done,
+        "keep": keep,
+    }
+    if plan.fold_of is not None:
+        assert plan.pool is not None, "they come together"
+        return cross_fit(tasks_of, plan.pool, plan.fold_of, task.classifier, **how)
+    return train_and_test(tasks_of(images_train), images_test, task.classifier, **how)
 
 
 def tabulate_tstr(
     tstr_predictions: Predictions,
     images_train: LabelledImages,
-    vae_options: BaselineOptions,
-    options: TSTROptions,
+    images_test: LabelledImages,
+    task: TSTRTask,
 ) -> tuple[dict[str, Any], Figure]:
     """The table of accuracies with what stands behind it, and its picture."""
-    against = compared_with(vae_options.name, images_train, options)
+    plan = plan_rows(images_train, images_test, task)
     metrics = {
-        "steps": options.classifier.steps,
-        **tabulate(tstr_predictions, against, images_train.class_names),
+        "steps": task.classifier.steps,
+        "cross_fitted": plan.fold_of is not None,
+        **tabulate(
+            tstr_predictions,
+            plan.against,
+            images_train.class_names,
+            asked=plan.asked,
+            left_out=plan.left_out,
+        ),
     }
     return metrics, plot_tstr(metrics)
 
 
 def plot_tstr(tstr_metrics: dict[str, Any]) -> Figure:
-    """The test error of each repetition of each row, and their mean."""
+    """The test error of each repetition of each row, their mean and its 95 % interval."""
     rows = tstr_metrics["rows"]
     figure = Figure(figsize=(7, 0.8 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
         errors = [100 - accuracy for accuracy in row["accuracies"]]
         axes.plot(errors, [place] * len(errors), "o", alpha=0.5, color="C0")
+        axes.plot([100 - row["high"], 100 - row["low"]], [place] * 2, color="C1")
         axes.plot(100 - row["mean"], place, "|", markersize=14, color="C1")
     names = [
-        f"{row['row']}, {row['n']:,}\naccuracy {row['mean']:.2f} ± {row['std']:.2f}" for row in rows
+        f"{row['row']}, {row['n']:,}\naccuracy {row['mean']:.2f} [{row['low']:.2f}, "
+        f"{row['high']:.2f}]"
+        for row in rows
     ]
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.set_xscale("symlog", linthresh=1)  # chance is at 90%, what matters near 1%

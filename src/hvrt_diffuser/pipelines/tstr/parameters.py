@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions
+from hvrt_diffuser.data.augmentation import Augmentation, AugmentName
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import ChosenSampler
 from hvrt_diffuser.pipelines.options import DeviceOptions
@@ -21,16 +21,27 @@ class TSTROptions(DeviceOptions):
     n: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (2000,),
         min_length=1,
-        description="training images of a row, even by class; one table for each",
+        description="training images of a row, even by class, or as many as there are; one table "
+        "for each",
     )
     seeds: int = Field(5, ge=2, description="repetitions, each with draws and weights of its own")
     few_shot: int | None = Field(
         100,
         ge=1,
-        description="real images of each class in the rows of someone who has no more; null leaves "
-        "these rows out",
+        description="real images of each class, at most, in the rows of someone who has no more; "
+        "null leaves these rows out",
+    )
+    augment: AugmentName = Field(
+        "auto",
+        description="changes of each batch in the rows that augment: affine (by the amounts of "
+        "latent_encoding.augmentation), flip_and_crop, or auto, which takes these for colour "
+        "images",
     )
     classifier: ClassifierOptions = Field(ClassifierOptions(), description="the same for every row")
+    until_validation: JudgeOptions = Field(
+        JudgeOptions(width=16, shift=0),
+        description="the classifier of real_all_until_validation, which is not held to equal steps",
+    )
 
 
 class TSTRTask(TSTROptions):
@@ -38,6 +49,6 @@ class TSTRTask(TSTROptions):
 
     sampler: ChosenSampler = Field(description="of generators that saw fewer images")
     ae_training: AETrainingOptions = Field(description="of their autoencoders")
-    augmentation: Augmentation = Field(description="of the images that they may start from")
+    augmentation: Augmentation = Field(description="of what they may start from, and of batches")
     vae: str = Field(description="name of the VAE's rows")
     seed: int = Field(description="of the run")

@@ -29,7 +29,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 tabulate_tstr,
-                ["tstr_predictions", "images_train", "params:low_beta_vae", "params:tstr"],
+                ["tstr_predictions", "images_train", "images_test", "params:tstr_task"],
                 ["tstr_metrics", "tstr_plot"],
                 name="tabulate_tstr",
             ),

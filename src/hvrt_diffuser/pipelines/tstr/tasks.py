@@ -1,86 +1,168 @@
-"""Which rows TSTR has, and which real row each is compared with."""
+"""Which rows TSTR has, which real row each is compared with, and how its images are made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.augmentation import choose_augment
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Task
+from hvrt_diffuser.judge.folds import FOLDS, kept_counts, part, pooled
 from hvrt_diffuser.judge.rows import (
+    FitPerSeed,
     Row,
     all_images,
     both,
     copied,
     drawn,
-    enough,
     equal_n,
+    even_labels,
     fit_on_few,
-    fixed,
 )
-from hvrt_diffuser.pipelines.tstr.parameters import TSTROptions, TSTRTask
+from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal
 
-__all__ = ["check_rows", "compared_with", "list_tasks"]
+__all__ = ["FEWEST", "Plan", "check_rows", "list_tasks", "plan_rows"]
 
 Key = tuple[str, int]
+UNTIL = "real_all_until_validation"
+FEWEST = 200  # test images; with fewer, every real image is tested by what saw the other folds
+SAW_ALL = (
+    f"there are fewer than {FEWEST} test images, so that every real image is one in turn, and its "
+    "generator has seen them"
+)
 
 
-def check_rows(train: LabelledImages, options: TSTROptions) -> None:
-    """Check that there are images enough for every row.
+@dataclass(frozen=True)
+class Plan:
+    """What there is to train.
+
+    Attributes:
+        against: by row and n, the real row that it is compared with; None for a real one.
+        asked: by row and n, how many images were asked for.
+        left_out: by row and n, why it is not among them.
+        sizes: by n of the rows, the n that was asked for.
+        few: images of the few-shot rows; None leaves these out.
+        everything: real training images.
+        pool: training and test images together, where they are cross-fitted; else None.
+        fold_of: the fold of each of the pool, int64 (m,).
+    """
+
+    against: dict[Key, Key | None]
+    asked: dict[Key, int]
+    left_out: dict[Key, str]
+    sizes: dict[int, int]
+    few: int | None
+    everything: int
+    pool: LabelledImages | None
+    fold_of: Tensor | None
+
+
+def check_rows(train: LabelledImages) -> None:
+    """Check what needs no test images, before anything is trained.
 
     Raises:
-        InputError: a class has too few.
+        InputError: a single class, or one without a training image.
     """
-    counts = torch.bincount(train.labels, minlength=len(train.class_names))
-    least = int(counts.min())
-    where = f"class {train.class_names[int(counts.argmin())]} has {least} training images"
-    for n in options.n:
-        if n < len(train) and not enough(train, n):
-            raise InputError(
-                f"{where}, too few for the rows of {n} real images that are even by class: set "
-                f"tstr.n to at most {least * len(counts)}, or to all {len(train)}"
-            )
-    if options.few_shot and options.few_shot > least:
+    k = len(train.class_names)
+    if k < 2:
         raise InputError(
-            f"{where}, too few for the rows of {options.few_shot} of each class: set tstr.few_shot "
-            f"to at most {least}, or to null, which leaves these rows out"
+            f"all {len(train):,} training images are of one class, expected at least two to train "
+            "classifiers on: add a class, or run the pipelines without tstr"
+        )
+    _check_counts(train, torch.bincount(train.labels, minlength=k))
+
+
+def _check_counts(train: LabelledImages, counts: Tensor) -> None:
+    if counts.min() == 0:
+        raise InputError(
+            f"class {train.class_names[int(counts.argmin())]} has too few images to train on, "
+            f"expected at least one, and two of {FOLDS} folds where there are fewer than {FEWEST} "
+            "test images: add images of it"
         )
 
 
-def compared_with(vae: str, train: LabelledImages, options: TSTROptions) -> dict[Key, Key | None]:
-    """By row and number of images, the real row that it is compared with; None for a real one.
+def plan_rows(train: LabelledImages, test: LabelledImages, options: TSTRTask) -> Plan:
+    """List the rows for which there are images, each with the n that it can have.
 
     Args:
-        vae: name of the VAE's rows.
         train: real training images.
+        test: real test images.
         options: of the stage.
+
+    Raises:
+        InputError: a class without a training image.
     """
-    everything = len(train)
-    rows: dict[Key, Key | None] = {("real_all", everything): None}
+    k, pool, fold_of = len(train.class_names), None, None
+    counts = torch.bincount(train.labels, minlength=k)
+    if len(test) < FEWEST:
+        pool = pooled(train, test)
+        fold_of = part(pool, seed=options.seed)
+        counts = kept_counts(pool, fold_of)
+    _check_counts(train, counts)
+    least, everything = int(counts.min()), int(counts.sum())
+    plan = Plan({("real_all", everything): None}, {}, {}, {}, None, everything, pool, fold_of)
+    until = UNTIL, everything
+    if pool:
+        plan.left_out[until] = "equal steps are many epochs of so few images"
+    elif least < 2 or k > options.until_validation.validation_fraction * everything:
+        plan.left_out[until] = "there are too few images to hold some out for validation"
+    else:
+        plan.against[until] = None
     for n in options.n:
-        real = _real(n, everything)
-        rows[real] = None
-        rows["synthetic", n] = real
-        if n < everything:
-            rows["synthetic_equal_information", n] = real
-        rows |= dict.fromkeys([(name, n) for name in (vae, "random_decoded", "copied")], real)
-        rows[_augmented(n, everything)] = real
-    if options.few_shot:
-        few = options.few_shot * len(train.class_names)
-        rows["few_shot_real", few] = None
-        rows["few_shot_real_and_synthetic", few + max(options.n)] = ("few_shot_real", few)
-    return rows
+        plan.sizes.setdefault(_met(n, counts), n)
+    for n, asked in plan.sizes.items():
+        _add_size(plan, n, asked, options.vae)
+    most = max(plan.sizes)
+    real, mixed = ("real_augmented", most), ("real_augmented_and_synthetic", 2 * most)
+    plan.against.update({real: _real(most, everything), mixed: real})
+    plan.asked.update({real: plan.sizes[most], mixed: 2 * plan.sizes[most]})
+    if not options.few_shot:
+        return plan
+    few = min(options.few_shot, least) * k
+    shots = _few_shot(few, most)
+    if few == everything:
+        why = "the few images would be all that there are: see real_all and real_augmented"
+        plan.left_out.update(dict.fromkeys(shots, why))
+        return plan
+    plan.against.update(shots)
+    plan.asked.update({key: key[1] + options.few_shot * k - few for key in shots})
+    return replace(plan, few=few)
+
+
+def _met(n: int, counts: Tensor) -> int:
+    """The largest number of images up to n that is even by class, or all that there are."""
+    if n >= counts.sum():
+        return int(counts.sum())
+    wanted = torch.bincount(even_labels(n, len(counts)), minlength=len(counts))
+    return n if bool((wanted <= counts).all()) else int(counts.min()) * len(counts)
+
+
+def _add_size(plan: Plan, n: int, asked: int, vae: str) -> None:
+    """Add the rows of one n."""
+    real, both_kinds = _real(n, plan.everything), ("real_and_synthetic", 2 * n)
+    saw_all = [(name, n) for name in ("synthetic", vae, "random_decoded", "copied")]
+    rows = [] if plan.pool else saw_all
+    if plan.pool or n < plan.everything:
+        rows.insert(1, ("synthetic_equal_information", n))
+    plan.against.update({real: None} | dict.fromkeys([*rows, both_kinds], real))
+    plan.asked.update({key: asked for key in (real, *rows) if key[0] != "real_all"})
+    plan.asked[both_kinds] = 2 * asked
+    if plan.pool:
+        plan.left_out.update(dict.fromkeys(saw_all, SAW_ALL))
 
 
 def list_tasks(
     train: LabelledImages,
+    plan: Plan,
     generator: HVRTDiffuser,
     vae: Autoencoder,
     options: TSTRTask,
@@ -88,39 +170,36 @@ def list_tasks(
 ) -> list[Task]:
     """Every row, and how its images are made.
 
-    ``synthetic`` is drawn by a generator that saw all training images;
-    ``synthetic_equal_information`` by one that saw as many real ones as the row that it is compared
-    with, and so are the synthetic images of ``few_shot_real_and_synthetic``.
+    ``synthetic`` and ``real_and_synthetic`` are drawn by a generator that saw all training images.
+    ``synthetic_equal_information`` is drawn by one that saw the real images of the row that it is
+    compared with in the same repetition; so are the synthetic images beside few real ones, and of
+    ``real_augmented_and_synthetic``. Where images are cross-fitted, all are.
 
     Args:
-        train: real training images.
-        generator: fitted on all of them.
+        train: real training images, of a fold where there are folds.
+        plan: of the rows.
+        generator: fitted on all training images.
         vae: trained on all of them.
         options: of the stage, and of generators that saw fewer images.
         device: where to compute.
 
     Raises:
-        InputError: a class has too few images for a row, or the generator knows no classes.
+        InputError: the generator knows no classes.
     """
-    check_rows(train, options)
-    everything, seed = len(train), options.seed
+    everything = plan.everything
     if generator.n_classes != len(train.class_names):
         raise InputError(
             f"the model {options.sampler.name} knows {generator.n_classes} of the "
             f"{len(train.class_names)} classes, expected labelled images to train classifiers on: "
             "run the pipelines without tstr"
         )
-    autoencoder = generator.autoencoder
-    assert autoencoder is not None, "a run always has one"
-    prior = StandardNormal(autoencoder.architecture.latent_dim, generator.counts)
-    means, deviations = encode_images(vae, train.images, device)
-    posterior = PosteriorEstimator().fit(means, train.labels, deviations=deviations)
 
-    @cache
-    def saw_only(n: int) -> HVRTDiffuser:
-        """What was trained and fitted on the n images that ``equal_n`` draws for the seed."""
+    def real(n: int) -> Row:
+        return equal_n(train, n) if n < everything else all_images(train)
+
+    def fit(n: int, seed: int) -> HVRTDiffuser:
         return fit_on_few(
-            *equal_n(train, n)(seed),
+            *real(n)(seed),
             everything,
             options.ae_training.chosen,
             options.sampler.estimator(),
@@ -129,50 +208,78 @@ def list_tasks(
             device=device,
         )
 
-    prepare: dict[Key, Callable[[], Row]] = {}
+    saw_only = FitPerSeed(fit)
+
+    def labels(n: int) -> Tensor:
+        """As many of each class as the real row of n has."""
+        counts = torch.bincount(train.labels)
+        even = n < everything or bool((counts == counts[0]).all())
+        return even_labels(n, len(counts)) if even else train.labels
+
+    def own(n_real: int, n: int) -> Row:
+        """Of the generator that saw the real row of the repetition."""
+        return lambda seed: drawn(saw_only(n_real, seed), n, device, labels(n))(seed)
+
+    rows: dict[Key, Row] = {}
     reverse: dict[Key, Row] = {}
-    for n in options.n:
-        real = equal_n(train, n) if n < everything else all_images(train)
-        synthetic = drawn(generator, n, device)
-        rows: dict[Key, Row] = {
-            _real(n, everything): real,
-            ("synthetic", n): synthetic,
-            (options.vae, n): drawn(HVRTDiffuser(vae, posterior), n, device),
-            ("random_decoded", n): drawn(HVRTDiffuser(autoencoder, prior), n, device),
-            ("copied", n): copied(autoencoder, train, n, device),
-            _augmented(n, everything): both(real, synthetic),
-        }
-        prepare |= {key: partial(_ready, row) for key, row in rows.items()}
-        prepare["synthetic_equal_information", n] = partial(_of_generator, saw_only, n, n, device)
-        reverse[_real(n, everything)] = synthetic
-    prepare["real_all", everything] = partial(_ready, all_images(train))
-    if options.few_shot:
-        few, most = options.few_shot * len(train.class_names), max(options.n)
-        shots = fixed(*equal_n(train, few)(seed))
-        prepare["few_shot_real", few] = partial(_ready, shots)
-        prepare["few_shot_real_and_synthetic", few + most] = lambda: both(
-            shots, _of_generator(saw_only, few, most, device)
+    if not plan.pool:
+        autoencoder = generator.autoencoder
+        assert autoencoder is not None, "a run always has one"
+        prior = StandardNormal(autoencoder.architecture.latent_dim, generator.counts)
+        means, deviations = encode_images(vae, train.images, device)
+        posterior = PosteriorEstimator().fit(means, train.labels, deviations=deviations)
+        for n in plan.sizes:
+            rows["synthetic", n] = drawn(generator, n, device, labels(n))
+            rows[options.vae, n] = drawn(HVRTDiffuser(vae, posterior), n, device, labels(n))
+            rows["random_decoded", n] = drawn(
+                HVRTDiffuser(autoencoder, prior), n, device, labels(n)
+            )
+            rows["copied", n] = copied(autoencoder, train, n, device, labels(n))
+            reverse[_real(n, everything)] = rows["synthetic", n]
+    rows["real_all", everything] = rows[UNTIL, everything] = real(everything)
+    for n in plan.sizes:
+        mine = own(n, n)
+        theirs = rows.get(("synthetic", n), mine)
+        rows[_real(n, everything)] = rows["real_augmented", n] = real(n)
+        rows["synthetic_equal_information", n] = mine
+        rows["real_and_synthetic", 2 * n] = both(real(n), theirs)
+        rows["real_augmented_and_synthetic", 2 * n] = both(
+            real(n), mine if n < everything else theirs
         )
+    if plan.few:
+        few, most = plan.few, max(plan.sizes)
+        shots, mixed = real(few), both(real(few), own(few, most))
+        rows |= dict(zip(_few_shot(few, most), (shots, mixed, shots, mixed), strict=True))
+    augment = choose_augment(options.augment, train.shape[0], options.augmentation)
     return [
-        Task(*key, prepare[key], real, reverse.get(key))
-        for key, real in compared_with(options.vae, train, options).items()
+        Task(
+            *key,
+            partial(_ready, rows[key]),
+            against,
+            reverse.get(key),
+            augment if "augmented" in key[0] or key[0] == UNTIL else None,
+            options.until_validation if key[0] == UNTIL else None,
+            optional=True,
+        )
+        for key, against in plan.against.items()
     ]
 
 
 def _real(n: int, everything: int) -> Key:
-    """The real row of as many images, or of all where there are no more."""
+    """The real row of as many images, or of all."""
     return ("real_equal_n", n) if n < everything else ("real_all", everything)
 
 
-def _augmented(n: int, everything: int) -> Key:
-    return "real_and_synthetic", min(n, everything) + n
+def _few_shot(few: int, most: int) -> dict[Key, Key | None]:
+    """Rows of few real images, and of synthetic ones beside them."""
+    plain, augmented = ("few_shot_real", few), ("few_shot_real_augmented", few)
+    return {
+        plain: None,
+        ("few_shot_real_and_synthetic", few + most): plain,
+        augmented: plain,
+        ("few_shot_real_augmented_and_synthetic", few + most): augmented,
+    }
 
 
 def _ready(row: Row) -> Row:
     return row
-
-
-def _of_generator(
-    saw_only: Callable[[int], HVRTDiffuser], n_real: int, n: int, device: torch.device
-) -> Row:
-    return drawn(saw_only(n_real), n, device)

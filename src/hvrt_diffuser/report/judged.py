@@ -1,0 +1,129 @@
+"""What ``hvrt-diffuser judge`` prints and writes: the verdict, its page, its JSON and a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.data.card import CardFacts, dataset_card
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.report.page import Picture, render_page
+from hvrt_diffuser.report.pictures import MOST_CLASSES, first_of_each
+from hvrt_diffuser.report.plots import plot_image_rows
+from hvrt_diffuser.report.verdict import utility_lines, verdict_lines
+
+__all__ = ["describe", "write"]
+
+PAIRS = 8  # synthetic images, beside the training images that they lie nearest to
+
+
+def describe(report: Mapping[str, Any]) -> str:
+    """The verdict for the terminal."""
+    lines = verdict_lines(report["verdict"])
+    if report["worst_class"]:
+        lines.append(f"{'Worst class':18}{report['worst_class']}")
+    title = "Real images"
+    for sentence in report["data"]["sentences"]:
+        lines.append(f"{title:18}{sentence}")
+        title = ""
+    if report["tstr"]:
+        lines += utility_lines(report["tstr"], report["tstr_protocol"]["n_test"])
+    return "\n".join(lines)
+
+
+def write(
+    report: Mapping[str, Any],
+    train: LabelledImages,
+    synthetic: LabelledImages,
+    test: LabelledImages | None,
+    folder: Path,
+    *,
+    command: str,
+) -> None:
+    """Write ``report.html``, ``report.json`` and ``README.md``, a card to lay beside the images.
+
+    Args:
+        report: of :func:`hvrt_diffuser.judge.judge`.
+        train: real training images.
+        synthetic: what was judged.
+        test: real test images, if any.
+        folder: made where it is not there.
+        command: as typed.
+    """
+    texts = {
+        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "report.html": render_page(report, _pictures(report, train, synthetic, test)),
+        "README.md": dataset_card(_facts(report, synthetic, command)),
+    }
+    for name, text in texts.items():
+        with whole_file(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _pictures(
+    report: Mapping[str, Any],
+    train: LabelledImages,
+    synthetic: LabelledImages,
+    test: LabelledImages | None,
+) -> dict[str, list[Picture]]:
+    real = train if test is None else test
+    shown = {"Real images.": real, "Synthetic images.": synthetic}
+    found = {"images": [_grid(images, caption) for caption, images in shown.items()]}
+    if pairs := report["copies"].get("nearest"):
+        found["nearest"] = [_nearest(train.images, synthetic.images, pairs[:PAIRS])]
+    return found
+
+
+def _grid(images: LabelledImages, caption: str) -> Picture:
+    present = images.labels.unique()[:MOST_CLASSES].tolist()
+    names = [images.class_names[c] for c in present]
+    return Picture(
+        plot_image_rows(images.images[first_of_each(images.labels, present)], names),
+        caption,
+        f"{caption} Some of each of the classes {', '.join(names)}, a row per class.",
+        "png",
+    )
+
+
+def _nearest(train: Tensor, synthetic: Tensor, pairs: list[dict[str, Any]]) -> Picture:
+    """The synthetic images that lie nearest to a training image, above those."""
+    draws, rows = (torch.tensor([pair[key] for pair in pairs]) for key in ("place", "nearest"))
+    both = torch.stack([synthetic[draws], train[rows]])
+    return Picture(
+        plot_image_rows(both, ["synthetic", "training"]),
+        "The synthetic images that lie nearest to a training image, and those training images.",
+        f"{len(pairs)} synthetic images above the training images nearest to them. Distances: "
+        + ", ".join(f"{pair['distance']:.2f}" for pair in pairs)
+        + ".",
+        "png",
+    )
+
+
+def _facts(report: Mapping[str, Any], synthetic: LabelledImages, command: str) -> CardFacts:
+    counts = torch.bincount(synthetic.labels, minlength=len(synthetic.class_names)).tolist()
+    machine = report["machine"]
+    return CardFacts(
+        title=f"Synthetic images: {synthetic.source}",
+        form="parquet" if synthetic.source.startswith("parquet") else "image_folder",
+        classes=list(zip(synthetic.class_names, counts, strict=True)),
+        shape=synthetic.shape,
+        source=report["dataset"]["source"],
+        n_training=report["dataset"]["n_train"],
+        autoencoder=None,
+        sampler=None,
+        seed=None,
+        versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
+        command=command,
+        verdict=[
+            f"{own['question']} {own['sentence']} "
+            + " ".join(finding["sentence"] for finding in own["findings"])
+            for own in report["verdict"].values()
+        ],
+        evidence=[],
+    )
