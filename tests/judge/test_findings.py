@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hvrt_diffuser.experiments.bounds import derive
 from hvrt_diffuser.judge import BOUNDS, reach_verdict
 
 QUESTIONS = ("likeness", "utility", "novelty", "membership")
@@ -152,3 +155,9 @@ class TestUtility:
         few = {"synthetic": {"percent": 95.0, "n": 20}, "test": {"percent": 99.0, "n": 100}}
         own = reach_verdict(examined(label_agreement=few))["utility"]["findings"][0]
         assert own["grade"] == "unknown"
+
+
+def test_the_bounds_of_likeness_are_those_of_the_record() -> None:
+    path = Path(__file__).parents[2] / "docs" / "results" / "judge_bounds.json"
+    record = json.loads(path.read_text())
+    assert BOUNDS["excess"] == pytest.approx(derive(record)["likeness"])

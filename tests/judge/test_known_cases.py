@@ -303,6 +303,6 @@ class TestBadInput:
     def test_fewer_images_than_features_are_too_few_to_tell(
         self, measured: Case, parts: dict[str, LabelledImages]
     ) -> None:
-        found = measured(parts["fresh"][torch.arange(64)])
+        found = measured(parts["fresh"][torch.arange(40)])
         assert grade(found, "likeness") == "unknown"
         assert all(own["e"] is None for own in found["likeness"].values())

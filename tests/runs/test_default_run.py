@@ -40,7 +40,9 @@ EXPERIMENTS = {
     "optimise": {"optimise.json", "optimise_plot.png"},
     "hpo": {"hpo.json", *(f"hpo_{name}.{form}" for name in SWEEPS for form in ("json", "png"))},
 }
+UTILITY = ("balance", "shots")  # which have tests of their own
 OF_EXPERIMENTS = {"experiments", "sampler_frontier", "benchmark", "benchmark_table"}
+OF_EXPERIMENTS |= {"balance_generator", "balance_metrics", "shots_generators", "shots_metrics"}
 
 GPU_NODES = {
     "train_autoencoder",
@@ -111,7 +113,7 @@ class TestRegistry:
     def test_lists_every_pipeline_and_the_default(self, project: Any, kedro: Any) -> None:
         listed = kedro(project, "registry", "list").stdout
         names = [line[2:] for line in listed.splitlines() if line.startswith("- ")]
-        assert sorted(names) == sorted(["__default__", *PIPELINES, *EXPERIMENTS])
+        assert sorted(names) == sorted(["__default__", *PIPELINES, *EXPERIMENTS, *UTILITY])
 
 
 class TestFinishedRun:
@@ -149,18 +151,18 @@ class TestFinishedRun:
         assert report["run_name"] == "test"
         assert report["seed"] == 0
 
-    def test_report_answers_three_questions(self, finished: Any) -> None:
+    def test_report_answers_four_questions(self, finished: Any) -> None:
         report = json.loads(finished.file("08_reporting", "report.json").read_text())
         page = finished.file("08_reporting", "report.html").read_text()
-        assert set(report["verdict"]) == {"likeness", "utility", "novelty"}
+        assert set(report["verdict"]) == {"likeness", "utility", "novelty", "membership"}
         for answer in report["verdict"].values():
-            assert html.escape(answer["answer"]) in page
+            assert html.escape(answer["sentence"]) in page
 
     def test_card_says_the_same_as_the_report(self, finished: Any) -> None:
         report = json.loads(finished.file("08_reporting", "report.json").read_text())
         card = finished.file("07_model_output", "dataset/README.md").read_text()
         for answer in report["verdict"].values():
-            assert answer["answer"].split(":")[0] in card
+            assert answer["sentence"].split(":")[0] in card
 
     def test_prints_a_verdict(self, finished_run: tuple[Any, Any]) -> None:
         project, done = finished_run
@@ -178,7 +180,7 @@ class TestFinishedRun:
             assert f"{evaluation['fd_classifier'][name]:.2f} " in verdict, name
         for row in tstr["rows"]:
             if row["row"] in ("real_equal_n", "real_all", "synthetic"):
-                assert f"{row['mean']:.2f}% ± {row['std']:.2f}" in verdict, row["row"]
+                assert f"{row['mean']:.2f}% [{row['low']:.2f}, " in verdict, row["row"]
         assert "500 real training images" in verdict
         assert "kedro viz" in verdict
 
