@@ -149,7 +149,13 @@ COPIES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("change", COPIES.values(), ids=list(COPIES))
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, id=name, marks=[] if "two" in name else [pytest.mark.slow])
+        for name, change in COPIES.items()
+    ],
+)
 def test_copies_are_flagged_however_they_are_moved(
     measured: Case, parts: dict[str, LabelledImages], change: Callable[[Tensor], Tensor]
 ) -> None:
@@ -193,7 +199,7 @@ def test_a_class_that_is_missing_is_flagged(
     assert found["likeness"]["classifier"]["e"] > 0.01 + real["likeness"]["classifier"]["e"]
 
 
-@pytest.mark.parametrize("n", [100, 500])
+@pytest.mark.parametrize("n", [100, pytest.param(500, marks=pytest.mark.slow)])
 def test_half_of_every_class_missing_is_never_good(
     measured: Case, parts: dict[str, LabelledImages], n: int
 ) -> None:
@@ -204,9 +210,17 @@ def test_half_of_every_class_missing_is_never_good(
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda x: gaussian_blur(x, [9, 9], [2.0, 2.0]), id="blurred"),
-        pytest.param(lambda x: (x.float() * 0.4).to(torch.uint8), id="darker"),
-        pytest.param(lambda x: x.clamp(min=90), id="on a brighter ground"),
+        pytest.param(
+            lambda x: gaussian_blur(x, [9, 9], [2.0, 2.0]), id="blurred", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda x: (x.float() * 0.4).to(torch.uint8), id="darker", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda x: x.clamp(min=90),
+            id="on a brighter ground",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             lambda x: (
                 (x + 25 * ((torch.arange(28)[:, None] + torch.arange(28)) % 2))
@@ -224,6 +238,7 @@ def test_images_of_another_look_are_flagged(
     assert grade(found, "likeness") == "poor", reach_verdict(found)["likeness"]
 
 
+@pytest.mark.slow
 def test_noise_is_no_image(measured: Case, parts: dict[str, LabelledImages]) -> None:
     noise = torch.randint(
         0, 256, parts["fresh"].images.shape, generator=torch.Generator().manual_seed(0)
@@ -305,4 +320,5 @@ class TestBadInput:
     ) -> None:
         found = measured(parts["fresh"][torch.arange(40)])
         assert grade(found, "likeness") == "unknown"
-        assert all(own["e"] is None for own in found["likeness"].values())
+        for extractor in ("classifier", "random"):
+            assert found["likeness"][extractor]["e"] is None

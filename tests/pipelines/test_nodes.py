@@ -501,6 +501,7 @@ class TestEvaluate:
     def test_of_all_classes(self, measure: Any, train: LabelledImages) -> None:
         found = measure(train[torch.arange(500)])
         assert found["n"] == {
+            "train": 900,
             "test": 450,
             "synthetic": 500,
             "vae_beta_1": 500,
@@ -553,9 +554,12 @@ class TestEvaluate:
         with pytest.raises(InputError, match=r"other classes than were asked for, such as"):
             measure(train, 1)
 
-    def test_too_few_images_are_refused(self, measure: Any, train: LabelledImages) -> None:
-        with pytest.raises(InputError, match=r"60 images .* at least 65"):
-            measure(train[torch.arange(60)])
+    def test_too_few_images_are_told_with_their_reason(
+        self, measure: Any, train: LabelledImages
+    ) -> None:
+        found = measure(train[torch.arange(60)])
+        assert found["fd_classifier"]["synthetic"] is None
+        assert "expected at least 65" in found["skipped"]["fd_classifier"]
 
     def test_same_twice(self, measure: Any, train: LabelledImages) -> None:
         assert measure(train[torch.arange(500)]) == measure(train[torch.arange(500)])

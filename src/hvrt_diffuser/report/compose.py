@@ -58,7 +58,7 @@ def compose(
     sets = list(evaluation["fd_classifier"])
     return {
         "run_name": run_name,
-        **summarise(evaluation, tstr, look and {**look, "doubtful": evaluation["doubtful"]}),
+        **summarise(evaluation, tstr, look and {**look, "doubtful": evaluation.get("doubtful")}),
         "dataset": {
             "source": train.source,
             "n_train": len(train),
