@@ -131,6 +131,8 @@ class TestServer:
             "phase1",
             "phase2",
             "phase3",
+            "balance",
+            "shots",
             "hpo",
             "optimise",
             "benchmark",
