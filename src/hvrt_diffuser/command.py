@@ -131,15 +131,8 @@ def _reaches(grade: str, wanted: str) -> bool:
 
 
 def _read(root: Path, resize: int | None) -> tuple[LabelledImages, LabelledImages | None]:
-    """The images of a folder per class, or of parquet files; and those of its test split."""
-    root = root.expanduser()
-    if not root.exists():
-        raise InputError(
-            f"{root} does not exist, expected a folder with a folder per class, or parquet files: "
-            "correct the path"
-        )
-    parquet = root.is_file() or any(root.glob("*.parquet")) or any(root.glob("data/*.parquet"))
-    splits = read_images("parquet" if parquet else "image_folder", root=root, resize=resize)
+    """The images that a path holds, and those of its test split."""
+    splits = read_images("auto", root=root, resize=resize)
     return splits.train, splits.test
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import train_test_split
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.splitting import hold_out
 
@@ -67,3 +69,44 @@ def test_a_class_of_one_group_is_named(bursts: LabelledImages) -> None:
         hold_out(replace(bursts, groups=groups), 0.2, seed=0)
     with pytest.raises(InputError, match=r"dataset\.group"):
         hold_out(replace(bursts, groups=torch.zeros(600, dtype=torch.int64)), 0.2, seed=0)
+
+
+def test_equal_images_stand_on_one_side(digits: LabelledImages) -> None:
+    few = digits[:100]
+    rows = torch.cat([torch.arange(100), torch.arange(40), torch.arange(40)])
+    images = few[rows]
+    mislabelled = images.labels.clone()
+    mislabelled[170] = (mislabelled[170] + 1) % 10
+    train, test = hold_out(replace(images, labels=mislabelled), 0.2, seed=0)
+    sides = [{pixels.numpy().tobytes() for pixels in side.images} for side in (train, test)]
+    assert not sides[0] & sides[1]
+    assert len(train) + len(test) == 180
+    assert len(sides[1]) == 20
+    assert sorted(test.labels.unique().tolist()) == list(range(10))
+
+
+def test_images_without_copies_are_split_as_scikit_learn_splits_them(
+    digits: LabelledImages,
+) -> None:
+    few = replace(digits[:100], names=tuple(map(str, range(100))))
+    seed = derive_seed(3, "dataset", "split") % 2**32
+    labels = few.labels.numpy()
+    expected = train_test_split(np.arange(100), test_size=0.2, stratify=labels, random_state=seed)
+    assert [rows(side) for side in hold_out(few, 0.2, seed=3)] == [sorted(e) for e in expected]
+
+
+@pytest.mark.parametrize(
+    ("counts", "fraction", "facts"),
+    [
+        ((5, 1, 5), 0.2, r"1 \(1\) of 3 classes have fewer than 2 images"),
+        ((5, 1, 1), 0.2, r"1 \(1\), 2 \(1\) of 3 classes"),
+        ((4, 4, 4), 0.1, r"test_fraction 0.1 of 12 .* 2 test images, expected one of each of 3"),
+    ],
+)
+def test_classes_that_are_too_small_are_all_named(
+    digits: LabelledImages, counts: tuple[int, ...], fraction: float, facts: str
+) -> None:
+    labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
+    few = replace(digits[: len(labels)], labels=labels, class_names=tuple("012"))
+    with pytest.raises(InputError, match=facts):
+        hold_out(few, fraction, seed=0)

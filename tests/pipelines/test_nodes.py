@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,7 +28,7 @@ from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, JudgeOption
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.data.sources import ImageSplits
+from hvrt_diffuser.data.sources import ImageSplits, Note
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions
 from hvrt_diffuser.judge.rows import all_images, both, copied, drawn, equal_n, even_labels
@@ -219,9 +220,25 @@ class TestSplitImages:
         left = [row for row in range(30) if row not in (3, 8)]
         assert torch.equal(held_out.images, images[left])
         assert look["leaks"]["rows"] == [3, 8]
+        assert look["ingest"]["notes"][0]["n"] == 2
         (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
         assert "2 of 30 test images of noise" in warning
         assert "data_look.json" in warning
+
+    def test_says_and_keeps_what_was_done_with_which_images(
+        self, train: LabelledImages, test: LabelledImages, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        done = Note.of("turned upright", ["a.jpg", "b.jpg"])
+        _, held_out, look = split_images(ImageSplits(train, None, (done,)), self.OPTIONS, 0)
+        ingest = look["ingest"]
+        assert ingest["classes"]["cat"] == {"train": 45, "test": 15}
+        assert ingest["notes"][0] == {"what": "turned upright", "n": 2, "names": ["a.jpg", "b.jpg"]}
+        assert ingest["notes"][1]["n"] == len(held_out)
+        assert "- turned upright: 2 (a.jpg, b.jpg)" in caplog.text
+        assert json.loads(json.dumps(ingest)) == ingest
+        again = split_images(ImageSplits(train, test), self.OPTIONS, 0)[2]["ingest"]
+        assert again["notes"] == []
 
     def test_refuses_a_test_set_that_is_the_training_set(self, train: LabelledImages) -> None:
         with pytest.raises(InputError, match="120 of 120 test images"):

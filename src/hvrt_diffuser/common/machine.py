@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "memory", "reset_peak"]
+__all__ = ["describe_machine", "memory", "reset_peak", "total_memory"]
 
 PACKAGES = ("hvrt_diffuser", "torch", "hvrt", "kedro", "numpy", "scikit-learn")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 def describe_machine() -> dict[str, Any]:
@@ -23,6 +25,17 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+@cache
+def total_memory() -> int | None:
+    """Bytes that this process may have at most; None where the system does not tell."""
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    limit = LIMIT.read_text().strip() if LIMIT.exists() else ""
+    return min(physical, int(limit)) if limit.isdecimal() else physical
 
 
 def reset_peak() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import warnings
 
 import numpy as np
@@ -13,7 +15,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.images import LabelledImages
 
-__all__ = ["hold_out"]
+__all__ = ["first_equal", "hold_out"]
 
 Rows = NDArray[np.int64]
 
@@ -23,8 +25,8 @@ def hold_out(
 ) -> tuple[LabelledImages, LabelledImages]:
     """Part images into those to train on and those to test on, each in the order that they had.
 
-    Stratified by class; groups stay whole, and then classes and the fraction are met as well as
-    the groups allow.
+    Stratified by class; equal images stay together; groups stay whole, and then classes and the
+    fraction are met as well as the groups allow.
 
     Args:
         images: n of them.
@@ -32,7 +34,7 @@ def hold_out(
         seed: of the choice.
 
     Raises:
-        InputError: too few images, or groups, of a class to stand on both sides.
+        InputError: too few different images, or groups, of a class to stand on both sides.
     """
     part = _by_class if images.groups is None else _by_group
     train, test = part(images, fraction, derive_seed(seed, "dataset", "split") % 2**32)
@@ -40,19 +42,38 @@ def hold_out(
 
 
 def _by_class(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    try:
-        train, test = train_test_split(
-            np.arange(len(images)),
-            test_size=fraction,
-            stratify=images.labels.numpy(),
-            random_state=seed,
-        )
-    except ValueError as error:
+    """Of equal images the first is put on a side, and the others follow it."""
+    first = first_equal(images)
+    alone = np.unique(first)
+    labels = images.labels.numpy()[alone]
+    counts = np.bincount(labels, minlength=len(images.class_names))
+    few = [f"{images.class_names[c]} ({counts[c]})" for c in np.flatnonzero(counts < 2)]
+    if few:
         raise InputError(
-            f"{images.source} cannot be split by class into training and test images with "
-            f"dataset.test_fraction {fraction}: {error} Add images, or change the fraction"
-        ) from error
+            f"{images.source} cannot be split by class into training and test images: "
+            f"{', '.join(few)} of {len(counts)} classes have fewer than 2 images that are no "
+            "copies of another one, expected one for each side: add images, or leave the class out"
+        )
+    held = math.ceil(fraction * len(alone))
+    if min(held, len(alone) - held) < len(counts):
+        raise InputError(
+            f"{images.source} cannot be split by class into training and test images: "
+            f"dataset.test_fraction {fraction} of {len(alone)} different images are {held} test "
+            f"images, expected one of each of {len(counts)} classes on both sides: add images, or "
+            "change the fraction"
+        )
+    sides = train_test_split(alone, test_size=fraction, stratify=labels, random_state=seed)
+    train, test = (np.flatnonzero(np.isin(first, side)) for side in sides)
     return train, test
+
+
+def first_equal(images: LabelledImages) -> Rows:
+    """Of each image the row of the first one with the same pixels, int64 (n,)."""
+    seen: dict[bytes, int] = {}
+    found = np.empty(len(images), np.int64)
+    for row, pixels in enumerate(images.images.contiguous().numpy()):
+        found[row] = seen.setdefault(hashlib.sha256(pixels).digest(), row)
+    return found
 
 
 def _by_group(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows, Rows]:
