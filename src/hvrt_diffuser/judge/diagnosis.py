@@ -32,7 +32,8 @@ def reconstruction(
 
     Returns:
         JSON: ``kept``, the share of the variance of pixels (1 where nothing is lost, below 0 where
-        their mean would be nearer; None where all test images are the same one), and ``likeness`` as of synthetic images.
+        their mean would be nearer; None where all test images are the same one), and ``likeness``
+        as of synthetic images.
     """
     x, r = (images.float().flatten(1) / 255 for images in (test, reconstructed))
     kept = None
