@@ -324,14 +324,15 @@ def test_squares_are_resized_the_same_way_by_all(tmp_path: Path, colour: Pixels,
 def test_what_the_memory_does_not_hold_is_said_before_it_is_decoded(
     tmp_path: Path, grey: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoding, "total_memory", lambda: 8 * 28 * 28)
+    monkeypatch.setattr(decoding, "LARGE", 100)
+    monkeypatch.setattr(decoding, "free_memory", lambda: 7 * 28 * 28 / 1e6)
     write(tmp_path / "a" / "0.png", png_bytes(grey[0]))
     write(tmp_path / "a" / "1.png", png_bytes(grey[0]))
     message = refusal(source="image_folder", root=tmp_path)
     assert "2 of 2 images" in message
     assert "28x28 pixels, which take" in message
     monkeypatch.undo()
-    monkeypatch.setattr(assembling, "total_memory", lambda: 3 * 28 * 28)
+    monkeypatch.setattr(assembling, "free_memory", lambda: 3 * 28 * 28 / 1e6)
     message = refusal(source="image_folder", root=tmp_path)
     assert "the 2 images of image_folder" in message
     assert "give resize" in message

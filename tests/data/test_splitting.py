@@ -95,18 +95,23 @@ def test_images_without_copies_are_split_as_scikit_learn_splits_them(
     assert [rows(side) for side in hold_out(few, 0.2, seed=3)] == [sorted(e) for e in expected]
 
 
-@pytest.mark.parametrize(
-    ("counts", "fraction", "facts"),
-    [
-        ((5, 1, 5), 0.2, r"1 \(1\) of 3 classes have fewer than 2 images"),
-        ((5, 1, 1), 0.2, r"1 \(1\), 2 \(1\) of 3 classes"),
-        ((4, 4, 4), 0.1, r"test_fraction 0.1 of 12 .* 2 test images, expected one of each of 3"),
-    ],
-)
-def test_classes_that_are_too_small_are_all_named(
-    digits: LabelledImages, counts: tuple[int, ...], fraction: float, facts: str
+@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("counts", [(2, 2, 2), (150, 150, 2), (1000, 5, 3), (3, 4, 2)])
+def test_each_class_stands_on_both_sides(
+    digits: LabelledImages, counts: tuple[int, ...], fraction: float
 ) -> None:
+    n = sum(counts)
     labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
-    few = replace(digits[: len(labels)], labels=labels, class_names=tuple("012"))
-    with pytest.raises(InputError, match=facts):
-        hold_out(few, fraction, seed=0)
+    images = LabelledImages(digits.images[:n], labels, ("a", "b", "c"), "few")
+    train, test = hold_out(images, fraction, seed=0)
+    assert len(train) + len(test) == n
+    for part in (train, test):
+        assert set(part.labels.tolist()) == {0, 1, 2}
+    assert abs(len(test) - fraction * n) <= 4
+
+
+def test_classes_of_one_image_are_named(digits: LabelledImages) -> None:
+    labels = torch.tensor([0] * 8 + [1] + [2])
+    images = LabelledImages(digits.images[:10], labels, ("a", "b", "c"), "few")
+    with pytest.raises(InputError, match=r"of 2 of 3 classes, .*: b \(1\), c \(1\)"):
+        hold_out(images, 0.2, seed=0)

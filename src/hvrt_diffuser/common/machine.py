@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "memory", "reset_peak", "total_memory"]
+__all__ = ["describe_machine", "free_memory", "memory", "reset_peak"]
 
 PACKAGES = ("hvrt_diffuser", "torch", "hvrt", "kedro", "numpy", "scikit-learn")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+MEMINFO = Path("/proc/meminfo")
 RESET_PEAK = "5"
-LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 def describe_machine() -> dict[str, Any]:
@@ -27,15 +26,12 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-@cache
-def total_memory() -> int | None:
-    """Bytes that this process may have at most; None where the system does not tell."""
-    try:
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
+def free_memory() -> float | None:
+    """MB that a process may still take without swapping; None where the system does not tell."""
+    if not MEMINFO.exists():
         return None
-    limit = LIMIT.read_text().strip() if LIMIT.exists() else ""
-    return min(physical, int(limit)) if limit.isdecimal() else physical
+    fields = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024 / 1e6
 
 
 def reset_peak() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import warnings
 
 import numpy as np
@@ -18,6 +17,7 @@ from hvrt_diffuser.data.images import LabelledImages
 __all__ = ["first_equal", "hold_out"]
 
 Rows = NDArray[np.int64]
+LISTED = 5  # classes in a sentence
 
 
 def hold_out(
@@ -25,8 +25,9 @@ def hold_out(
 ) -> tuple[LabelledImages, LabelledImages]:
     """Part images into those to train on and those to test on, each in the order that they had.
 
-    Stratified by class; equal images stay together; groups stay whole, and then classes and the
-    fraction are met as well as the groups allow.
+    Stratified by class, with an image of each on either side, for which the fraction gives way.
+    Equal images stay together. Groups stay whole, and then classes and the fraction are met as well
+    as the groups allow.
 
     Args:
         images: n of them.
@@ -34,7 +35,7 @@ def hold_out(
         seed: of the choice.
 
     Raises:
-        InputError: too few different images, or groups, of a class to stand on both sides.
+        InputError: too few images, or groups, of a class to stand on both sides.
     """
     part = _by_class if images.groups is None else _by_group
     train, test = part(images, fraction, derive_seed(seed, "dataset", "split") % 2**32)
@@ -47,24 +48,28 @@ def _by_class(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows,
     alone = np.unique(first)
     labels = images.labels.numpy()[alone]
     counts = np.bincount(labels, minlength=len(images.class_names))
-    few = [f"{images.class_names[c]} ({counts[c]})" for c in np.flatnonzero(counts < 2)]
-    if few:
+    if counts.min() < 2:
+        few = [f"{name} ({n})" for name, n in zip(images.class_names, counts, strict=True) if n < 2]
         raise InputError(
-            f"{images.source} cannot be split by class into training and test images: "
-            f"{', '.join(few)} of {len(counts)} classes have fewer than 2 images that are no "
-            "copies of another one, expected one for each side: add images, or leave the class out"
+            f"{images.source} has fewer than two images of {len(few)} of {len(counts)} classes, "
+            f"without those that are equal to others: {', '.join(few[:LISTED])}"
+            f"{', ...' if len(few) > LISTED else ''}; expected one to train on and one to test on: "
+            "add images, or leave small classes out by dataset.min_class_size"
         )
-    held = math.ceil(fraction * len(alone))
-    if min(held, len(alone) - held) < len(counts):
-        raise InputError(
-            f"{images.source} cannot be split by class into training and test images: "
-            f"dataset.test_fraction {fraction} of {len(alone)} different images are {held} test "
-            f"images, expected one of each of {len(counts)} classes on both sides: add images, or "
-            "change the fraction"
+    tested = np.full(len(labels), fraction > 0.5)  # where there are too few for a share of each
+    if len(counts) <= min(fraction, 1 - fraction) * len(labels):
+        _, test = train_test_split(
+            np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed
         )
-    sides = train_test_split(alone, test_size=fraction, stratify=labels, random_state=seed)
-    train, test = (np.flatnonzero(np.isin(first, side)) for side in sides)
-    return train, test
+        tested[:] = False
+        tested[test] = True
+    order = np.random.default_rng(seed).permutation(len(labels))
+    for c in range(len(counts)):
+        own = order[labels[order] == c]
+        if tested[own].all() or not tested[own].any():  # a side without this class gets one
+            tested[own[0]] = not tested[own[0]]
+    follows = np.isin(first, alone[tested])
+    return (~follows).nonzero()[0], follows.nonzero()[0]
 
 
 def first_equal(images: LabelledImages) -> Rows:

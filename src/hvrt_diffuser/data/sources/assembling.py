@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.machine import total_memory
+from hvrt_diffuser.common.machine import free_memory
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.data.sources.decoding import DEEP, UnreadableError, decode, has_colour
 from hvrt_diffuser.data.sources.notes import Note, listed
@@ -26,7 +26,7 @@ Channels = Literal["auto", "grey", "rgb"]
 Encoded = tuple[str, bytes | Image.Image | UnreadableError]
 """An image's name for messages; and its file's bytes, its pixels, or why there are none."""
 
-SHARE = 0.5  # of the machine's memory that the pixels of a dataset may take
+SHARE = 0.5  # of the free memory that the pixels of a dataset may take
 STEP, LARGEST = 4, 64  # sides that every autoencoder takes, and that train in minutes
 FITTED = {"crop": "cropped", "pad": "padded with black", "stretch": "stretched"}
 
@@ -128,12 +128,12 @@ class _Stack:
 
     def _empty(self, c: int, image: Image.Image) -> npt.NDArray[np.uint8]:
         shape = (self.n, c, image.height, image.width)
-        needed, memory = int(np.prod(shape)), total_memory()
-        if memory is not None and needed > SHARE * memory:
+        needed, free = int(np.prod(shape)) / 1e6, free_memory()
+        if free is not None and needed > SHARE * free:
             raise InputError(
                 f"the {self.n:,} images of {self.source}, of {image.width}x{image.height} pixels, "
-                f"take {needed / 1e9:.1f} GB of this machine's {memory / 1e9:.1f} GB, expected "
-                f"half of it at most: give {_sides(LARGEST)}"
+                f"take {needed / 1e3:.1f} GB, and {free / 1e3:.1f} GB of memory are free, expected "
+                f"half of that at most: give {_sides(LARGEST)}"
             )
         return np.empty(shape, dtype=np.uint8)
 

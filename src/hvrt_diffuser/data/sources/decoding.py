@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from hvrt_diffuser.common.machine import total_memory
+from hvrt_diffuser.common.machine import free_memory
 
 __all__ = ["DEEP", "UnreadableError", "decode", "has_colour", "is_image"]
 
@@ -22,7 +22,7 @@ GREY = ("1", "L", "LA", "La")
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 PNG_DEPTH = 24  # the byte of a PNG file that holds the bits per channel
 MOST = Image.MAX_IMAGE_PIXELS or 0  # Pillow refuses twice as many
-SHARE = 0.25  # of the machine's memory that one picture may take
+LARGE = 10**7  # pixels, from which on it is asked whether a picture fits into memory
 UPRIGHT = "turned upright by their EXIF orientation"
 TRANSPARENT = f"transparent pixels put on {GROUND}"
 CMYK = "converted from CMYK"
@@ -90,11 +90,12 @@ def decode(data: bytes) -> tuple[Image.Image, bool, list[str]]:
 
 def _check_size(image: Image.Image) -> None:
     """Before the pixels are decoded."""
-    needed, memory = 4 * image.width * image.height, total_memory()
-    if memory is not None and needed > SHARE * memory:
+    n = image.width * image.height
+    free = free_memory() if n > LARGE else None
+    if free is not None and 8 * n / 1e6 > free:  # once as they are stored, once as they are used
         raise UnreadableError(
-            f"is of {image.width}x{image.height} pixels, which take {needed / 1e9:.1f} GB of this "
-            f"machine's {memory / 1e9:.1f} GB"
+            f"is of {image.width}x{image.height} pixels, which take {8 * n / 1e9:.1f} GB, and "
+            f"{free / 1e3:.1f} GB of memory are free"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,6 +45,9 @@ def split_images(
             "class out"
         )
     notes = list(raw_images.notes)
+    train, test = _large_enough(train, test, dataset.min_class_size)
+    if small := [name for name in raw_images.train.class_names if name not in train.class_names]:
+        notes.append(Note.of("classes left out by min_class_size", small))
     if test is None:
         train, test = hold_out(train, dataset.test_fraction, seed=seed)
         notes.append(
@@ -60,3 +64,31 @@ def split_images(
     ingest = summarise_images(train, kept, notes)
     logger.info("%s", as_table(ingest))
     return train, kept, {**found, "ingest": ingest}
+
+
+def _large_enough(
+    train: LabelledImages, test: LabelledImages | None, least: int
+) -> tuple[LabelledImages, LabelledImages | None]:
+    """Without the classes that have fewer images in both splits together."""
+    names = train.class_names
+    counts = torch.bincount(train.labels, minlength=len(names))
+    if test is not None:
+        counts = counts + torch.bincount(test.labels, minlength=len(names))
+    kept = (counts >= least).nonzero()[:, 0]
+    if len(kept) == len(names):
+        return train, test
+    if not len(kept):
+        raise InputError(
+            f"the largest class of {train.source} has {int(counts.max())} images, expected at "
+            f"least {least} by dataset.min_class_size: lower it"
+        )
+    left = [f"{name} ({n})" for name, n in zip(names, counts.tolist(), strict=True) if n < least]
+    logger.warning("left out, with fewer images than min_class_size: %s", ", ".join(left))
+    place = torch.full((len(names),), -1).index_copy(0, kept, torch.arange(len(kept)))
+
+    def without(images: LabelledImages) -> LabelledImages:
+        own = images[place[images.labels] >= 0]
+        labels = place[own.labels]
+        return replace(own, labels=labels, class_names=tuple(names[c] for c in kept.tolist()))
+
+    return without(train), None if test is None else without(test)
