@@ -206,9 +206,8 @@ class TestSplitImages:
 
     def test_refuses_a_class_that_cannot_be_split(self) -> None:
         images = make_images((5, 1, 5))
-        with pytest.raises(
-            InputError, match=r"fewer than two images of 1 of 3 classes, .*: dog \(1\)"
-        ):
+        found = r"fewer than two images of 1 of 3 classes, .*: dog \(1\)"
+        with pytest.raises(InputError, match=found):
             split_images(ImageSplits(images, None), self.OPTIONS, 0)
 
     def test_leaves_small_classes_out_by_name(self, caplog: pytest.LogCaptureFixture) -> None:
