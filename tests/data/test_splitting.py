@@ -115,3 +115,11 @@ def test_classes_of_one_image_are_named(digits: LabelledImages) -> None:
     images = LabelledImages(digits.images[:10], labels, ("a", "b", "c"), "few")
     with pytest.raises(InputError, match=r"of 2 of 3 classes, .*: b \(1\), c \(1\)"):
         hold_out(images, 0.2, seed=0)
+
+
+def test_a_class_of_one_picture_many_times_is_named(digits: LabelledImages) -> None:
+    rows = torch.tensor([0, 1, 2, 3, 4, 4, 4, 4])
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    images = LabelledImages(digits.images[rows], labels, ("a", "b"), "few")
+    with pytest.raises(InputError, match=r"equal to others: b \(1\); .* or remove these classes"):
+        hold_out(images, 0.5, seed=0)

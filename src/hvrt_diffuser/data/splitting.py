@@ -50,11 +50,13 @@ def _by_class(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows,
     counts = np.bincount(labels, minlength=len(images.class_names))
     if counts.min() < 2:
         few = [f"{name} ({n})" for name, n in zip(images.class_names, counts, strict=True) if n < 2]
+        with_equal = np.bincount(images.labels.numpy(), minlength=len(counts))[counts < 2]
+        leave = "leave them out by dataset.min_class_size=2"
         raise InputError(
             f"{images.source} has fewer than two images of {len(few)} of {len(counts)} classes, "
             f"without those that are equal to others: {', '.join(few[:LISTED])}"
             f"{', ...' if len(few) > LISTED else ''}; expected one to train on and one to test on: "
-            "add images, or leave small classes out by dataset.min_class_size"
+            f"add images, or {leave if with_equal.max() < 2 else 'remove these classes'}"
         )
     tested = np.full(len(labels), fraction > 0.5)  # where there are too few for a share of each
     if len(counts) <= min(fraction, 1 - fraction) * len(labels):
