@@ -139,12 +139,15 @@ def test_the_seed_that_was_taken_is_told_and_gives_the_same_again(service: Servi
     assert again.content == one.content
 
 
+class Named(HVRTDiffuser):
+    """Classes with names, some of which are numbers of others, paths or markup."""
+
+    class_names = ("1", "10", "11", "2", "cat", "<b>", "../x", "ü", "$1", "9")
+
+
 @pytest.fixture
-def named(model_folder: Path) -> HVRTDiffuser:
-    """A model whose classes have names, some of which are numbers of others or markup."""
-    model = HVRTDiffuser.load(model_folder)
-    model.class_names = ("1", "10", "11", "2", "cat", "<b>", "../x", "ü", "$1", "9")  # type: ignore[attr-defined]
-    return model
+def named(diffuser: HVRTDiffuser) -> HVRTDiffuser:
+    return Named(diffuser.autoencoder, diffuser.sampler)
 
 
 @pytest.mark.parametrize(
@@ -346,6 +349,7 @@ def test_a_draw_that_fails_frees_its_job(service: Service, diffuser: HVRTDiffuse
     for _ in range(2):  # the second is not told that the first still runs
         with pytest.raises(RuntimeError, match="out of memory"):
             client.post(URL, json={"n": 5})
+    assert 'requests_total{path="/v1/generate",status="500"} 2' in client.get("/metrics").text
 
 
 @pytest.mark.parametrize("why", ["the client leaves", "time runs out"])

@@ -40,9 +40,13 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        path = scope["path"] if scope["path"] in (*OPEN, *GUARDED) else "other"
+        started = False
+
         async def counted(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                path = scope["path"] if scope["path"] in (*OPEN, *GUARDED) else "other"
+                started = True
                 self._counters.requests[path, message["status"]] += 1
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
@@ -71,7 +75,12 @@ class Guard:
                 return {"type": "http.request", "body": unread.pop(), "more_body": False}
             return await receive()
 
-        await self._app(scope, replayed, counted)
+        try:
+            await self._app(scope, replayed, counted)
+        except Exception:  # starlette answers it, outside of this
+            if not started:
+                self._counters.requests[path, 500] += 1
+            raise
 
     def _known(self, scope: Scope) -> bool:
         if self._expected is None:
