@@ -102,7 +102,7 @@ class TestKilled:
     ) -> None:
         project = killed.copy(tmp_path / "other")
         before = project.hashes()
-        arguments = ("run", "--env", "test", "--nodes", "train_autoencoder")
+        arguments = ("run", "--env", "test", "--nodes", "ae_training.train_autoencoder")
         done = kedro_here(project, *arguments, "--params", f"{EPOCHS},{change}", check=False)
         said = sentence(done)
         name, value = change.removeprefix("ae_training.").split("=")
@@ -117,7 +117,15 @@ class TestKilled:
         project = killed.copy(tmp_path / "broken")
         os.truncate(checkpoint(project, "autoencoder"), size)
         before = project.hashes()
-        arguments = ("run", "--env", "test", "--nodes", "train_autoencoder", "--params", EPOCHS)
+        arguments = (
+            "run",
+            "--env",
+            "test",
+            "--nodes",
+            "ae_training.train_autoencoder",
+            "--params",
+            EPOCHS,
+        )
         said = sentence(kedro_here(project, *arguments, check=False))
         assert "autoencoder.checkpoint.safetensors" in said
         assert "delete it" in said
