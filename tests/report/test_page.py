@@ -24,7 +24,7 @@ from hvrt_diffuser.report import (
     render_page,
     set_name,
 )
-from hvrt_diffuser.report.measures import Reading, reading
+from hvrt_diffuser.report.measures import Reading, reading, row_name
 from hvrt_diffuser.report.pictures import closest_pairs
 
 FD = {
@@ -257,6 +257,13 @@ def test_every_measure_of_the_judge_has_a_name(name: str) -> None:
 
 def test_a_measure_of_ones_own_keeps_its_name() -> None:
     assert reading("brightness_classifier") == Reading("brightness_classifier", "")
+
+
+def test_every_row_says_what_it_was_trained_on(evaluation: Any, tstr: Any, pictures: Any) -> None:
+    text = read(render_page(report(evaluation, tstr), pictures)).text
+    for row in tstr["rows"]:
+        assert f"{row_name(row['row'])} {row['row']}" in text
+    assert row_name("vae_beta_0_05") == "images of a VAE with β = 0.05, posteriors decoded"
 
 
 def test_the_closest_pairs_show_their_distances() -> None:

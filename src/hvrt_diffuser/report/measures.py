@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hvrt_diffuser.metrics import METRICS, Metric
 
-__all__ = ["Reading", "reading"]
+__all__ = ["Reading", "reading", "row_name"]
 
 
 class Reading(NamedTuple):
@@ -43,6 +43,22 @@ OTHERS = {
     "classifier_test_classifier": Reading("told apart by a classifier", "0.5"),
     "nearest_neighbour_test_classifier": Reading("told apart by neighbours", "0.5"),
 }
+ROWS = {
+    "real_all": "all real images",
+    "real_all_until_validation": "all real images, augmented, until validation stops it",
+    "real_augmented": "real images, augmented",
+    "real_equal_n": "real images",
+    "synthetic": "synthetic images",
+    "synthetic_equal_information": "synthetic images of a generator that saw as many real ones",
+    "real_and_synthetic": "real and synthetic images",
+    "real_augmented_and_synthetic": "real and synthetic images, augmented",
+    "few_shot_real": "few real images",
+    "few_shot_real_augmented": "few real images, augmented",
+    "few_shot_real_and_synthetic": "few real images, and synthetic ones made from them",
+    "few_shot_real_augmented_and_synthetic": "the same, augmented",
+    "copied": "real images, decoded (pure copies)",
+    "random_decoded": "random latents with random labels, decoded",
+}
 ENDS = ("low", "high")  # of an interval
 DEVIATION = "std"
 
@@ -67,3 +83,11 @@ def _of_features(key: str) -> Reading:
             metric: Metric = METRICS.find(name)
             return Reading(f"{metric.title}, {features}", BETTER[metric.direction])
     return Reading(key, "")
+
+
+def row_name(row: str) -> str:
+    """What a row of TSTR was trained on; of a VAE, the value of β."""
+    if row.startswith("vae_beta_"):
+        beta = row.removeprefix("vae_beta_").replace("_", ".")
+        return f"images of a VAE with β = {beta}, posteriors decoded"
+    return ROWS.get(row, row)
