@@ -27,7 +27,6 @@ FEATURES = {"classifier": "the judge's features", "encoder": "the encoder's", "p
 SPACES = {"latent": "latents", "image": "images, decoded", "raw": "images as they are"}
 # Measures that are no functions of features, and those of which the middle is good.
 OTHERS = {
-    "label_agreement": Reading("images in which the judge sees their label, %", "more"),
     "fid": Reading("FID: Fréchet distance, Inception features", "less"),
     "ks": Reading("difference of a latent's distribution (Kolmogorov-Smirnov)", "less"),
     "wasserstein": Reading("Wasserstein distance of a latent's distribution", "less"),

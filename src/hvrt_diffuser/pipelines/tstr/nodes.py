@@ -50,6 +50,8 @@ def train_synthetic_test_real(
         checkpoint.write(*predictions.packed(), setting)
 
     plan = plan_rows(images_train, images_test, task)
+    if not plan.against:
+        return Predictions({}, {}, images_test.labels, generator.origin)
 
     def tasks_of(train: LabelledImages) -> list[Task]:
         return list_tasks(train, plan, generator, vae, task, where)
@@ -94,6 +96,10 @@ def plot_tstr(tstr_metrics: dict[str, Any]) -> Figure:
     """The test error of each repetition of each row, their mean and its 95 % interval."""
     rows = tstr_metrics["rows"]
     title = "Classifiers trained on each row, tested on real images"
+    if not rows:
+        figure = titled_figure(title, 6, 1.5)
+        figure.text(0.5, 0.5, "no classifier was trained", ha="center", va="center")
+        return figure
     figure = titled_figure(title, 6, 1.2 + 0.44 * len(rows))
     axes = figure.subplots()
     for place, row in enumerate(rows):
