@@ -241,7 +241,7 @@ def test_a_narrow_screen_names_the_column_of_every_figure(
 def test_measures_have_names_and_directions(evaluation: Any, tstr: Any, pictures: Any) -> None:
     whole = report(evaluation, tstr)
     rows = {row["measure"]: row for row in whole["measures"]}
-    assert rows["fd_classifier"]["title"] == "Fréchet distance, the judge's features"
+    assert rows["fd_classifier"]["title"] == "Fréchet distance, features of the judge"
     assert rows["fd_classifier"]["better"] == "less"
     assert rows["manifold_classifier: recall"]["better"] == "more"
     assert rows["kid_classifier: std"]["better"] == ""

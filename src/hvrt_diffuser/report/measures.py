@@ -23,7 +23,11 @@ class Reading(NamedTuple):
 
 
 BETTER = {"low": "less", "high": "more", None: ""}
-FEATURES = {"classifier": "the judge's features", "encoder": "the encoder's", "pixels": "pixels"}
+FEATURES = {
+    "classifier": "features of the judge",
+    "encoder": "features of the encoder",
+    "pixels": "pixels",
+}
 SPACES = {"latent": "latents", "image": "images, decoded", "raw": "images as they are"}
 # Measures that are no functions of features, and those of which the middle is good.
 OTHERS = {
