@@ -28,6 +28,7 @@ FLOORS: tuple[set[str], ...] = (
         "registry",
         "command",
         "comparing",
+        "serve",
         "__main__",
         "__init__",
     },

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -480,6 +481,14 @@ class TestGenerate:
         drawn = plot_grid(sampler, test, self.OPTIONS, 0)
         assert len(drawn.axes) == 10 * len(NAMES)
         assert [axes.get_ylabel() for axes in drawn.axes[::10]] == list(NAMES)
+
+    def test_names_in_the_grid_are_no_formulas(
+        self, sampler: HVRTDiffuser, test: LabelledImages
+    ) -> None:
+        names = ("$1_front_$1_back", "<b>", r"$\frac$")  # the first and the last would not parse
+        drawn = plot_grid(sampler, replace(test, class_names=names), self.OPTIONS, 0)
+        drawn.draw_without_rendering()
+        assert not any(is_math_text(axes.get_ylabel()) for axes in drawn.axes)
 
 
 class TestEvaluate:
