@@ -26,6 +26,8 @@ EVERYTHING = {
 def images(counts: dict[str, int], side: int = 16) -> LabelledImages:
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor([*counts.values()]))
     pixels = torch.zeros(len(labels), 1, side, side, dtype=torch.uint8)
+    pixels[:, 0, 0, 0] = torch.arange(len(labels)) % 256  # no two are equal
+    pixels[:, 0, 0, 1] = torch.arange(len(labels)) // 256
     return LabelledImages(pixels, labels, tuple(counts), "photos")
 
 

@@ -159,7 +159,7 @@ class TestLatents:
 STUMPS = {
     "autoencoder": ("06_models", "autoencoder.safetensors", "generation"),
     "latent_sampler": ("06_models", "latent_sampler.safetensors", "generation"),
-    "images_test": ("03_primary", "images_test.safetensors", "generation"),
+    "images_test": ("03_primary", "images_test.safetensors", "generation.generate_images"),
     "classifier": ("06_models", "classifier.safetensors", "evaluation.evaluate"),
     "synthetic_images": ("07_model_output", "synthetic_images.parquet", "evaluation.evaluate"),
     "latents_train": ("04_feature", "latents_train.parquet", "hvrt_fitting"),
@@ -168,6 +168,7 @@ STUMPS = {
     "tstr_predictions": ("07_model_output", "tstr_predictions.safetensors", "tstr.tabulate_tstr"),
 }
 NODES = {"evaluation.evaluate", "hvrt_fitting.plot_partition", "tstr.tabulate_tstr"}
+NODES |= {"generation.generate_images"}  # images to add take no test images, and come first
 
 
 @pytest.mark.parametrize(
