@@ -94,12 +94,12 @@ def run(given: argparse.Namespace) -> int:
     from hvrt_diffuser.command.workspace import Workspace
 
     workspace = Workspace(given.out, parameters["run_name"])
-    workspace.take(photos)
-    try:
-        _run_pipelines(workspace, parameters)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command goes on where this one stopped") from None
-    workspace.show_report()
+    with workspace.taken(photos):
+        try:
+            _run_pipelines(workspace, parameters)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+        workspace.show_report()
     print(  # noqa: T201
         f"{given.out}: images/ (its README.md is the card), report.html, report.json, grid.png "
         f"and model/\nMore images: hvrt-diffuser draw {given.out / 'model'} -n 1000"

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ class Workspace:
     def __init__(self, folder: Path, run_name: str) -> None:
         self.folder = folder.expanduser().resolve()
         self._run_name = run_name
-        self._turn = Turn(self.folder)
 
     @property
     def project(self) -> Path:
@@ -42,8 +42,11 @@ class Workspace:
         """A file of the run."""
         return self.project / "data" / layer / self._run_name / name
 
-    def take(self, photos: Mapping[str, Any]) -> None:
-        """Claim the folder for these images; what was made of earlier ones is left to be remade.
+    @contextmanager
+    def taken(self, photos: Mapping[str, Any]) -> Iterator[None]:
+        """A block in which the folder is this process's alone, to be made from these images.
+
+        What was made of images that have changed since is left out.
 
         Args:
             photos: the source and its ``root``, if it has one.
@@ -61,14 +64,22 @@ class Workspace:
         }
         self._check(asked)
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self._turn.take_if_free():
+        turn = Turn(self.folder)
+        if not turn.take_if_free():
             raise InputError(
                 f"another hvrt-diffuser make is at work in {self.folder}, expected none: wait "
                 "for it, or choose another --out"
             )
+        try:
+            self._begin(asked)
+            yield
+        finally:
+            turn.give()
+
+    def _begin(self, asked: Mapping[str, Any]) -> None:
         found = self._marker()
         if found and found["digest"] != asked["digest"]:
-            print(f"{root} has changed: everything is made anew")  # noqa: T201
+            print(f"{asked['root']} has changed: everything is made anew")  # noqa: T201
             shutil.rmtree(self.project, ignore_errors=True)
         with whole_file(self.folder / MARKER) as temporary:
             temporary.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")

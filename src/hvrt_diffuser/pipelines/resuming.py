@@ -64,6 +64,8 @@ def unfinished(pipeline: Pipeline, catalog: Any, lineage: Lineage) -> set[str]:
     anew: set[str] = set()  # datasets
     for node in pipeline.nodes:
         kept = [name for name in node.outputs if not _in_memory(catalog, name)]
+        passed_on = [name for name in node.outputs if name not in kept]
+        lineage.keep(passed_on, lineage.of_node(node.inputs))  # no file says it
         if anew.intersection(node.inputs) or not _is_as_wanted(node, kept, catalog, lineage):
             todo.add(node.name)
             anew.update(node.outputs)
