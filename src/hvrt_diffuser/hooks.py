@@ -27,15 +27,15 @@ terminal.install()
 
 METRICS = ("evaluation_metrics", "tstr_metrics")
 STAGES = "stages"
+OF_THE_SPLIT = ("test_fraction", "min_class_size")  # of the block dataset; the rest is the source's
 
 
 class CheckedParameters:
     """All parameters are checked before anything runs, and completed with their defaults.
 
     Before nodes run, so are the devices that they name, what lies on disk (it may have been made
-    with other parameters), and whether something on the command line is read by no node. Whether
-    there are images enough for every row of TSTR is known once they are read, and said before
-    anything is trained.
+    with other parameters), and whether something on the command line is read by no node. What
+    depends on the images is looked at once they are read, before anything is trained.
     """
 
     @hook_impl
@@ -73,6 +73,7 @@ class CheckedParameters:
         self._lineage.check(inputs, makers)
         check_read(given, inputs, self._lineage.of_node(inputs), pipelines, sampler)
         self._outputs = pipeline.all_outputs()
+        self._images: dict[str, Any] = {}
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -81,11 +82,19 @@ class CheckedParameters:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Raise InputError for training images that are too few for the TSTR of this run."""
-        from hvrt_diffuser.pipelines.tstr.tasks import check_rows
+        """Once images are read, say what is chosen for them, or all that stands in the way."""
+        if dataset_name not in ("images_train", "images_test"):
+            return
+        self._images[dataset_name] = data
+        if len(self._images) < 2:
+            return
+        from hvrt_diffuser.pipelines.preflight import adapted, problems, refuse
 
-        if dataset_name == "images_train" and "tstr_metrics" in self._outputs:
-            check_rows(data)
+        both = self._images["images_train"], self._images["images_test"]
+        if found := problems(*both, self._parameters, self._outputs):
+            raise refuse(found, [Path(sys.argv[0]).name, *sys.argv[1:]])
+        for sentence in adapted(*both, self._parameters, self._outputs):
+            logger.info(sentence)
 
 
 class RawImages:
@@ -103,7 +112,7 @@ class RawImages:
 
         options = parameters["params:dataset"]
         fields = options if isinstance(options, dict) else options.model_dump()
-        arguments = {k: v for k, v in fields.items() if k != "test_fraction"}
+        arguments = {k: v for k, v in fields.items() if k not in OF_THE_SPLIT}
         if arguments.get("root") is not None:
             arguments["root"] = str(self._project / Path(arguments["root"]).expanduser())
         catalog["raw_images"] = ImageSourceDataset(

@@ -529,6 +529,42 @@ def test_options_without_a_meaning_are_refused(make_options: Make, change: dict[
         make_options(**change)
 
 
+@pytest.mark.parametrize(
+    ("n", "batch_size", "steps"),
+    [
+        (20, 8, 4000),
+        (100, 8, 4000),
+        (240, 16, 4000),
+        (600, 64, 2000),
+        (1000, 64, 2000),
+        (4000, 128, 1000),
+        (60_000, 128, 12 * 445),
+    ],
+)
+def test_small_sets_get_small_batches_and_many_steps(n: int, batch_size: int, steps: int) -> None:
+    plan = TrainingOptions().plan(n)
+    assert (plan.batch_size, plan.steps) == (batch_size, steps)
+
+
+def test_steps_that_are_asked_for_are_taken(images: Tensor, make_options: Make) -> None:
+    """Also where they end within a pass: 240 images are 5 steps of 48."""
+    options = make_options(batch_size=48, validation_fraction=0.2, epochs=None, steps=123)
+    _, history = train_autoencoder(images, options, seed=0, device=CPU)
+    assert [row["step"] for row in history] == [50, 100, 123]
+    assert [row["epoch"] for row in history] == [10, 20, 25]
+    assert history[-1]["learning_rate"] < 1e-3 * options.learning_rate, "the cycle did not end"
+
+
+def test_steps_and_passes_are_two_ways_to_say_one_thing(images: Tensor, make_options: Make) -> None:
+    own: dict[str, Any] = {"batch_size": 60, "validation_fraction": 0.2}
+    passes, _ = train_autoencoder(images, make_options(**own, epochs=3), seed=0, device=CPU)
+    options = make_options(**own, epochs=None, steps=12)
+    steps, _ = train_autoencoder(images, options, seed=0, device=CPU)
+    assert passes.fingerprint() == steps.fingerprint()
+    with pytest.raises(ValidationError, match="expected one of them"):
+        make_options(epochs=3, steps=12)
+
+
 # ---- early stopping and averages
 
 

@@ -314,8 +314,13 @@ def test_a_single_image_is_refused(digits: LabelledImages) -> None:
         train_classifier(digits.images[:1], digits.labels[:1], 10, options(), seed=0, device=CPU)
 
 
-def test_a_class_that_cannot_be_split_is_refused_by_the_judge(digits: LabelledImages) -> None:
-    kept = digits[:300]
-    labels = (torch.arange(300) == 7).long()
-    with pytest.raises(InputError, match="300 images of 2 classes cannot be split for validation"):
-        train_judge(kept.images, labels, 2, judge_options(), seed=0, device=CPU)
+@pytest.mark.parametrize("n", [300, 4])
+def test_a_class_of_one_image_is_trained_on(digits: LabelledImages, n: int) -> None:
+    """Of 300 images some are held out, of 4 none."""
+    images = digits.images[:n].clone()
+    images[3] = 255 - images[3]
+    labels = (torch.arange(n) == 3).long()
+    model = train_judge(images, labels, 2, judge_options(steps=60), seed=0, device=CPU)
+    assert not model.training
+    _, probabilities = classify(model, images[3:4], CPU)
+    assert probabilities[0, 1] > 0.5

@@ -67,3 +67,25 @@ def test_a_class_of_one_group_is_named(bursts: LabelledImages) -> None:
         hold_out(replace(bursts, groups=groups), 0.2, seed=0)
     with pytest.raises(InputError, match=r"dataset\.group"):
         hold_out(replace(bursts, groups=torch.zeros(600, dtype=torch.int64)), 0.2, seed=0)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("counts", [(2, 2, 2), (150, 150, 2), (1000, 5, 3), (3, 4, 2)])
+def test_each_class_stands_on_both_sides(
+    digits: LabelledImages, counts: tuple[int, ...], fraction: float
+) -> None:
+    n = sum(counts)
+    labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
+    images = LabelledImages(digits.images[:n], labels, ("a", "b", "c"), "few")
+    train, test = hold_out(images, fraction, seed=0)
+    assert len(train) + len(test) == n
+    for part in (train, test):
+        assert set(part.labels.tolist()) == {0, 1, 2}
+    assert abs(len(test) - fraction * n) <= 4
+
+
+def test_classes_of_one_image_are_named(digits: LabelledImages) -> None:
+    labels = torch.tensor([0] * 8 + [1] + [2])
+    images = LabelledImages(digits.images[:10], labels, ("a", "b", "c"), "few")
+    with pytest.raises(InputError, match=r"of 2 of 3 classes: b \(1\), c \(1\)"):
+        hold_out(images, 0.2, seed=0)

@@ -165,19 +165,18 @@ def test_a_class_with_too_few_images_is_told(
         sweep(train, test, tmp_path, options=options)
 
 
-def test_few_epochs_are_those_of_the_options(
+def test_steps_are_at_most_those_of_the_options(
     train: LabelledImages, test: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
     def fit(self: TrainingOptions, images: Tensor, **_: Any) -> Any:
-        asked.append(self.epochs * ((len(images) - round(0.05 * len(images))) // self.batch_size))
+        asked.append(self.plan(len(images)).steps)
         raise InputError("enough")
 
     monkeypatch.setattr(TrainingOptions, "fit", fit)
-    steps_of_an_epoch = (600 - 30) // 128
-    for epochs, expected in ((2, 2), (None, 12), (50, 12)):
+    for steps, expected in ((20, 20), (None, 300), (500, 300)):
         asked.clear()
-        options = ShotsOptions(shots=(20,), ratios=(1,), seeds=2, epochs=epochs)
-        sweep(train, test, tmp_path, options=options, training=TrainingOptions())
-        assert asked[0] == pytest.approx(expected * steps_of_an_epoch, abs=1)
+        options = ShotsOptions(shots=(20,), ratios=(1,), seeds=2, steps=steps)
+        sweep(train, test, tmp_path, options=options, training=TrainingOptions(steps=300))
+        assert asked[0] == expected

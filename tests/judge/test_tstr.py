@@ -346,10 +346,6 @@ def test_a_generator_of_few_images_takes_as_many_steps_as_one_of_all(
     with pytest.raises(KeyboardInterrupt):
         fit_on_few(*few, 60_000, options, HVRTEstimator(), Augmentation(), seed=0, device=CPU)
 
-    def steps(n: int, options: TrainingOptions) -> tuple[int, int]:
-        an_epoch = (n - round(n * held_out)) // options.batch_size
-        return options.epochs * an_epoch, an_epoch
-
-    wanted, _ = steps(60_000, options)
-    found, an_epoch = steps(n, asked[0])
-    assert abs(found - wanted) <= an_epoch / 2
+    plan = asked[0].plan(n)
+    assert plan.steps == options.plan(60_000).steps == 20 * (round(60_000 * (1 - held_out)) // 256)
+    assert plan.batch_size <= plan.n_train / 2

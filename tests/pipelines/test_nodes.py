@@ -49,7 +49,7 @@ from hvrt_diffuser.pipelines.tstr.nodes import (
     train_synthetic_test_real,
 )
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
-from hvrt_diffuser.pipelines.tstr.tasks import check_rows, list_tasks, plan_rows
+from hvrt_diffuser.pipelines.tstr.tasks import list_tasks, plan_rows
 from hvrt_diffuser.samplers import (
     HVRTEstimator,
     LatentFlow,
@@ -205,8 +205,19 @@ class TestSplitImages:
 
     def test_refuses_a_class_that_cannot_be_split(self) -> None:
         images = make_images((5, 1, 5))
-        with pytest.raises(InputError, match=r"noise cannot be split by class"):
+        with pytest.raises(InputError, match=r"fewer than two images of 1 of 3 classes: dog \(1\)"):
             split_images(ImageSplits(images, None), self.OPTIONS, 0)
+
+    def test_leaves_small_classes_out_by_name(self, caplog: pytest.LogCaptureFixture) -> None:
+        options = self.OPTIONS.model_copy(update={"min_class_size": 3})
+        train, test, _ = split_images(ImageSplits(make_images((15, 2, 15)), None), options, 0)
+        assert train.class_names == test.class_names == ("cat", "owl")
+        assert torch.bincount(train.labels).tolist() == [12, 12]
+        assert (train.images[train.labels == 1] >= 160).all(), "the pictures of owls"
+        assert "dog (2)" in caplog.text
+        with pytest.raises(InputError, match="largest class of noise has 15 images"):
+            options = self.OPTIONS.model_copy(update={"min_class_size": 16})
+            split_images(ImageSplits(make_images((15, 2, 15)), None), options, 0)
 
     def test_leaves_leaks_out_of_the_test_images_with_a_warning(
         self, train: LabelledImages, test: LabelledImages, caplog: pytest.LogCaptureFixture
@@ -855,12 +866,18 @@ class TestTSTR:
 
     def test_a_class_without_images_is_refused(self, held_out: LabelledImages) -> None:
         with pytest.raises(InputError, match="class owl has too few images"):
-            check_rows(make_images((30, 30, 0)))
-        alone = make_images((30, 0, 0))
-        with pytest.raises(InputError, match="all 30 training images are of one class"):
-            check_rows(replace(alone, class_names=("cat",)))
-        with pytest.raises(InputError, match="class owl has too few images"):
             plan_rows(make_images((30, 30, 0)), held_out, self.OPTIONS)
+
+    def test_one_class_trains_no_classifier(self, run: Any, tmp_path: Any) -> None:
+        train, test = (replace(make_images((n, 0, 0)), class_names=("cat",)) for n in (30, 9))
+        plan = plan_rows(train, test, self.OPTIONS)
+        assert not plan.against
+        predictions = Predictions({}, {}, test.labels, {})
+        metrics, figure = tabulate_tstr(predictions, train, test, self.OPTIONS)
+        assert not metrics["rows"]
+        assert "one class" in metrics["left_out"][0]["reason"]
+        assert metrics["gain_over_augmentation"] is None
+        assert figure.texts
 
     def test_what_cannot_be_held_out_of_is_left_out(self, held_out: LabelledImages) -> None:
         plan = plan_rows(make_images((30, 30, 1)), held_out, self.OPTIONS)

@@ -1,9 +1,12 @@
-"""How a convolutional autoencoder is trained: images in memory, one look at the loss an epoch."""
+"""How a convolutional autoencoder is trained: by steps, with images in memory."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+import math
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain, islice
 from typing import Literal
 
 import torch
@@ -29,7 +32,12 @@ from hvrt_diffuser.training.averaging import running_average
 from hvrt_diffuser.training.checkpoint import Checkpoint
 from hvrt_diffuser.training.loop import Row, Training, shuffled
 
-__all__ = ["TrainingOptions", "train_autoencoder"]
+__all__ = ["Plan", "TrainingOptions", "train_autoencoder"]
+
+PASSES = 12  # over the images, at least
+SEEN = 128_000  # images by all steps together, at least ...
+FEWEST, ENOUGH = 1_000, 4_000  # ... unless that takes more steps than these, or fewer
+LOOK = 50  # steps between two looks at the loss, at least
 
 
 @AUTOENCODERS.register("convolutional")
@@ -56,8 +64,21 @@ class TrainingOptions(AutoencoderEstimator):
     likelihood: Literal["auto", "bernoulli", "gaussian"] = Field(
         "auto", description="of a pixel; auto is bernoulli for grey images and gaussian for colour"
     )
-    epochs: int = Field(12, ge=1, description="passes over the training images")
-    batch_size: int = Field(128, ge=2, description="images per optimiser step")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="of the optimiser; null is 12 passes over the training images, and at least as "
+        "many steps as see 128,000 of them, up to 4,000",
+    )
+    epochs: int | None = Field(
+        None, ge=1, description="passes over the training images, in place of steps"
+    )
+    batch_size: int | None = Field(
+        None,
+        ge=2,
+        description="images per optimiser step; null is 128, and where there are fewer than 1,024 "
+        "images the largest power of two up to an eighth of them, at least 8",
+    )
     learning_rate: float = Field(3e-3, gt=0, description="peak rate of AdamW")
     weight_decay: float = Field(
         1e-4, ge=0, description="of AdamW, per step and unit of learning rate"
@@ -78,8 +99,9 @@ class TrainingOptions(AutoencoderEstimator):
     patience: int | None = Field(
         None,
         ge=1,
-        description="epochs without a better validation loss before training stops; null never "
-        "stops, and keeps the last weights rather than the best",
+        description="looks at the validation loss (one after each pass, or 50 steps where that is "
+        "more) without a better one before training stops; null never stops, and keeps the last "
+        "weights rather than the best",
     )
     precision: Precision = Field("float32", description="of the convolutions")
 
@@ -103,7 +125,32 @@ class TrainingOptions(AutoencoderEstimator):
                 "knows nothing of that path, expected one of them: set principal_path to false or "
                 "regulariser to null"
             )
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(
+                f"steps is {self.steps} and epochs is {self.epochs}, expected one of them: set the "
+                "other to null"
+            )
         return self
+
+    def plan(self, n: int) -> Plan:
+        """How a training on ``n`` images goes.
+
+        Raises:
+            InputError: too few images for a batch.
+        """
+        n_train = n - round(n * self.validation_fraction)
+        batch_size = self.batch_size or _batch_size(n_train)
+        if n_train < batch_size:
+            raise InputError(
+                f"{n_train} training images are left after the validation split, expected at "
+                f"least batch_size = {batch_size}: lower it or add images"
+            )
+        a_pass = n_train // batch_size
+        if self.epochs is not None:
+            return Plan(n_train, batch_size, self.epochs * a_pass, 1)
+        least = min(max(SEEN // batch_size, FEWEST), ENOUGH)
+        steps = self.steps or max(PASSES * a_pass, least)
+        return Plan(n_train, batch_size, steps, -(-LOOK // a_pass))
 
     def fit(
         self,
@@ -118,6 +165,38 @@ class TrainingOptions(AutoencoderEstimator):
         return train_autoencoder(
             images, self, seed=seed, device=device, checkpoint=checkpoint, start=start
         )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training goes.
+
+    Attributes:
+        n_train: images to train on; the others are for validation.
+        batch_size: of a step.
+        steps: of the optimiser.
+        passes: over the images, between two looks at the loss.
+    """
+
+    n_train: int
+    batch_size: int
+    steps: int
+    passes: int
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the images, of which the last may be a part of one."""
+        return -(-self.steps // (self.n_train // self.batch_size))
+
+    @property
+    def looks(self) -> int:
+        """At the loss, of which the last may come after fewer passes."""
+        return -(-self.epochs // self.passes)
+
+
+def _batch_size(n: int) -> int:
+    """Of ``n`` images: small sets need many steps more than they need large batches."""
+    return int(min(128, max(min(n, 8), 2 ** math.floor(math.log2(max(n, 8) / 8)))))
 
 
 def train_autoencoder(
@@ -139,27 +218,23 @@ def train_autoencoder(
         options: the network, the objective and the optimisation.
         seed: of initial weights, order of batches, split and posterior noise.
         device: where to train.
-        checkpoint: where to keep the state of the last finished epoch.
+        checkpoint: where to keep the state of the last look.
         start: a trained network to fine-tune, in place of random weights; it stays as it is.
 
     Returns:
-        The network in evaluation mode on the CPU, and a row per epoch: ``epoch``, ``train_loss``,
-        ``train_nll``, ``train_kl``, ``train_penalty`` (of a regulariser alone),
-        ``validation_loss`` (without a penalty; absent without a validation split), all in nats per
-        image, and ``learning_rate``, the last one used.
+        The network in evaluation mode on the CPU, and a row per look, which comes after each pass
+        over the images, or after several where they are few: ``epoch``, the passes so far,
+        ``step``, ``train_loss``, ``train_nll``, ``train_kl``, ``train_penalty`` (of a regulariser
+        alone), ``validation_loss`` (without a penalty; absent without a validation split), all in
+        nats per image, and ``learning_rate``, the last one used.
 
     Raises:
         InputError: too few images, a checkpoint of another setting, or a network to start from
             that the options would not build.
         FloatingPointError: the loss became infinite or NaN.
     """
-    n = len(images)
-    n_train = n - round(n * options.validation_fraction)
-    if n_train < options.batch_size:
-        raise InputError(
-            f"{n_train} training images are left after the validation split, expected at "
-            f"least batch_size = {options.batch_size}: lower it or add images"
-        )
+    n, plan = len(images), options.plan(len(images))
+    n_train, batch_size, steps = plan.n_train, plan.batch_size, plan.steps
     split = torch.randperm(n, generator=generator(seed, "autoencoder", "split"))
     train_images, validation_images = images[split[:n_train]], images[split[n_train:]].to(device)
     model = _build(train_images, options, seed, device, start)
@@ -168,7 +243,6 @@ def train_autoencoder(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
-    steps = options.epochs * (n_train // options.batch_size)
     schedule: LRScheduler = (
         CosineAnnealingLR(optimiser, steps)
         if options.schedule == "cosine"
@@ -194,15 +268,17 @@ def train_autoencoder(
 
     @torch.inference_mode()
     def validation_loss() -> float:
-        network, batches = training.kept.eval(), validation_images.split(options.batch_size)
+        network, batches = training.kept.eval(), validation_images.split(batch_size)
         sums = [len(x) * _losses(network, x, options, noise)[0].item() for x in batches]
         return sum(sums) / len(validation_images)
 
-    def epoch() -> Row:
-        batches = shuffled(n_train, options.batch_size, order, device)
-        total, nll, kl, penalty = training.run(loss, batches)
+    def look() -> Row:
+        a_pass = partial(shuffled, n_train, batch_size, order, device)
+        batches = chain.from_iterable(a_pass() for _ in range(plan.passes))
+        total, nll, kl, penalty = training.run(loss, islice(batches, steps - training.step))
         row: Row = {
-            "epoch": len(training.history) + 1,
+            "epoch": min((len(training.history) + 1) * plan.passes, plan.epochs),
+            "step": training.step,
             "train_loss": total,
             "train_nll": nll,
             "train_kl": kl,
@@ -218,10 +294,9 @@ def train_autoencoder(
         return float(row["validation_loss" if "validation_loss" in row else "train_loss"])
 
     kept = training.fit(
-        epoch,
-        options.epochs,
-        unit="epochs",
-        note=lambda row: f"loss {watched(row):.2f} nats per image",
+        look,
+        plan.looks,
+        note=lambda row: f"loss {watched(row):.2f} nats per image, step {row['step']:,}",
         watched=watched,
         patience=options.patience,
         checkpoint=checkpoint,

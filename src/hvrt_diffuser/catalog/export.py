@@ -37,11 +37,13 @@ class Export:
             image datasets. ``image_folder``: ``train/<class name>/<number>.png``. ``webdataset``:
             ``train-<number>.tar``, which hold ``<number>.png`` and ``<number>.cls`` of each image.
         card: the README.md, by :func:`hvrt_diffuser.data.card.dataset_card`, of the same form.
+        n_real: images that are real ones, and come first; a file of a folder says which it is.
     """
 
     images: LabelledImages
     form: Form
     card: str
+    n_real: int = 0
 
 
 class ExportDataset(AbstractDataset[Export, None]):
@@ -71,14 +73,14 @@ class ExportDataset(AbstractDataset[Export, None]):
                 "one by hvrt_diffuser.data.card.dataset_card: write it with that"
             )
         write = {
-            "parquet": _write_parquet,
-            "image_folder": _write_image_folder,
-            "webdataset": _write_webdataset,
+            "parquet": lambda folder: _write_parquet(folder, data.images),
+            "image_folder": lambda folder: _write_image_folder(folder, data.images, data.n_real),
+            "webdataset": lambda folder: _write_webdataset(folder, data.images),
         }[data.form]
         if data.form == "image_folder":
             _check_folder_names(data.images.class_names)
         with whole_folder(folder) as temporary:
-            write(temporary, data.images)
+            write(temporary)
             (temporary / CARD).write_bytes(data.card.encode())
 
     def check_place(self) -> None:
@@ -148,12 +150,13 @@ def _write_parquet(folder: Path, images: LabelledImages) -> None:
     write_parquet(path, batches, images.class_names)
 
 
-def _write_image_folder(folder: Path, images: LabelledImages) -> None:
+def _write_image_folder(folder: Path, images: LabelledImages, n_real: int) -> None:
     names = [images.class_names[label] for label in images.labels.tolist()]
     for name in set(names):
         (folder / "train" / name).mkdir(parents=True)
     for i, (name, image) in enumerate(zip(names, images.images, strict=True)):
-        (folder / "train" / name / f"{i:08d}.png").write_bytes(encode_png(image))
+        kind = "" if not n_real else "real-" if i < n_real else "synthetic-"
+        (folder / "train" / name / f"{kind}{i:08d}.png").write_bytes(encode_png(image))
 
 
 def _write_webdataset(folder: Path, images: LabelledImages) -> None:

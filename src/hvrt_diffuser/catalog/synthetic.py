@@ -41,22 +41,29 @@ class ImageStream:
         return iter(self.batches)
 
 
-class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages]):
+class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]):
     """``image: struct<bytes, path>`` (PNG) and ``label: int64``; written a batch at a time.
 
     Args:
         filepath: the parquet file.
+        optional: images that may not be there: saving an empty stream leaves no file, and loading
+            none gives None.
         metadata: for other tools.
     """
 
     made_by: dict[str, Any] | None = None  # the parameters, written into the file
 
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
+    def __init__(
+        self, filepath: str, optional: bool = False, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._filepath, self._optional = Path(filepath), optional
         self.metadata = metadata
 
     def save(self, data: ImageStream) -> None:
         """Write the images, whole or not at all; in memory is one batch."""
+        if self._optional and data.batches == ():
+            self._filepath.unlink(missing_ok=True)
+            return
         made_by = None
         if self.made_by is not None:
             made_by = {MADE_BY_KEY: json.dumps(self.made_by, sort_keys=True)}
@@ -72,12 +79,14 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages]):
             return None
         return found
 
-    def load(self) -> LabelledImages:
-        """Read all images.
+    def load(self) -> LabelledImages | None:
+        """Read all images; None where there are none and they are optional.
 
         Raises:
             InputError: the file is missing, cut short, or of another layout.
         """
+        if self._optional and not self._filepath.exists():
+            return None
         try:
             table = pq.read_table(self._filepath)
             info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]

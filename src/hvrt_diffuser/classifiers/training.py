@@ -23,7 +23,8 @@ from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
 
-BATCH_SIZE = 500  # in evaluation
+BATCH_SIZE = 500  # in evaluation, and fewer images of more than 128 pixels a side:
+AT_ONCE = 2**23  # pixels
 
 
 class ClassifierOptions(Options):
@@ -104,25 +105,17 @@ def train_judge(
 
     A classifier remembers its training images, which makes copies of them look better than fresh
     images in its features. Random translations, weight decay and stopping at the best validation
-    loss keep that small; the copy floor of the evaluation says how small.
+    loss keep that small; the copy floor of the evaluation says how small. Where no class has images
+    enough to hold some out, it trains for all its steps.
 
     Args, raises: as :func:`train_classifier`.
 
     Returns:
         The network with the best validation loss, in evaluation mode on the CPU.
     """
-    try:
-        kept, held_out = train_test_split(
-            torch.arange(len(labels)).numpy(),
-            test_size=options.validation_fraction,
-            stratify=labels.numpy(),
-            random_state=derive_seed(seed, "judge", "split") % 2**32,
-        )
-    except ValueError as error:
-        raise InputError(
-            f"{len(labels)} images of {n_classes} classes cannot be split for validation "
-            f"({error}): add images or raise validation_fraction"
-        ) from error
+    kept, held_out = _split(
+        labels, options.validation_fraction, derive_seed(seed, "judge", "split")
+    )
     training, take = _begin(
         "training the judge",
         images[kept],
@@ -134,6 +127,9 @@ def train_judge(
         augment,
         options.shift,
     )
+    if not len(held_out):
+        take(options.steps)
+        return training.kept.eval().cpu()
     held_images, held_labels = images[held_out], labels[held_out]
 
     def look() -> Row:
@@ -151,6 +147,25 @@ def train_judge(
     ).cpu()
 
 
+def _split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to train on and to validate on, by class; of a class with too few images, none."""
+    try:
+        kept, held_out = train_test_split(
+            torch.arange(len(labels)).numpy(),
+            test_size=fraction,
+            stratify=labels.numpy(),
+            random_state=seed % 2**32,
+        )
+        return torch.from_numpy(kept), torch.from_numpy(held_out)
+    except ValueError:  # a class with one image, or more classes than images to hold out
+        order = torch.randperm(len(labels), generator=generator(seed, "few"))
+        held = torch.zeros(len(labels), dtype=torch.bool)
+        for c in labels.unique():
+            own = order[labels[order] == c]
+            held[own[: int(fraction * len(own))]] = True
+        return order[~held[order]], order[held[order]]
+
+
 @torch.inference_mode()
 def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
     """Features float32 (n, 64) and class probabilities float32 (n, k) of uint8 images, on the CPU.
@@ -165,7 +180,8 @@ def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[T
         )
     model = model.to(device).eval()
     features, probabilities = [], []
-    for batch in images.split(BATCH_SIZE):
+    pixels = images.shape[2] * images.shape[3]
+    for batch in images.split(min(BATCH_SIZE, max(1, AT_ONCE // pixels))):
         found = model.features(batch.to(device).float() / 255)
         features.append(found.cpu())
         probabilities.append(torch.softmax(model.logits(found), dim=1).cpu())

@@ -8,10 +8,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "memory", "reset_peak"]
+__all__ = ["describe_machine", "free_memory", "memory", "reset_peak"]
 
 PACKAGES = ("hvrt_diffuser", "torch", "hvrt", "kedro", "numpy", "scikit-learn")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+MEMINFO = Path("/proc/meminfo")
 RESET_PEAK = "5"
 
 
@@ -23,6 +24,14 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
+
+
+def free_memory() -> float | None:
+    """MB that a process may still take without swapping; None where the system does not tell."""
+    if not MEMINFO.exists():
+        return None
+    fields = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024 / 1e6
 
 
 def reset_peak() -> None:

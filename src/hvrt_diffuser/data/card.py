@@ -101,6 +101,7 @@ class CardFacts:
         command: as typed.
         verdict: the judge's sentences; none where nothing was judged.
         evidence: the figures behind them: the headings, then rows of as many cells.
+        n_real: images of the dataset that are real ones, and come first.
 
     Raises:
         InputError: the rows of ``evidence`` differ in length.
@@ -119,6 +120,7 @@ class CardFacts:
     command: str
     verdict: Sequence[str]
     evidence: Sequence[Sequence[str]]
+    n_real: int = 0
 
     def __post_init__(self) -> None:
         lengths = sorted({len(row) for row in self.evidence})
@@ -139,8 +141,10 @@ def dataset_card(facts: CardFacts) -> str:
     colour = "grey" if c == 1 else "RGB"
     sections = {
         "What it is": [
-            f"{n:,} synthetic images of {h} by {w} pixels, {colour}, each labelled with one of "
-            f"{len(facts.classes)} classes. A model that had learnt from real images drew them.",
+            f"{n - facts.n_real:,} synthetic images of {h} by {w} pixels, {colour}, each labelled "
+            f"with one of {len(facts.classes)} classes. A model that had learnt from real images "
+            "drew them."
+            + (f" Before them are {facts.n_real:,} real ones." if facts.n_real else ""),
             _table([("class", "images"), *((name, f"{m:,}") for name, m in facts.classes)]),
         ],
         "How it was made": [

@@ -16,6 +16,7 @@ from hvrt_diffuser.data.images import LabelledImages
 __all__ = ["hold_out"]
 
 Rows = NDArray[np.int64]
+LISTED = 5  # classes in a sentence
 
 
 def hold_out(
@@ -23,8 +24,8 @@ def hold_out(
 ) -> tuple[LabelledImages, LabelledImages]:
     """Part images into those to train on and those to test on, each in the order that they had.
 
-    Stratified by class; groups stay whole, and then classes and the fraction are met as well as
-    the groups allow.
+    Stratified by class, with an image of each on either side, for which the fraction gives way.
+    Groups stay whole, and then classes and the fraction are met as well as the groups allow.
 
     Args:
         images: n of them.
@@ -40,19 +41,29 @@ def hold_out(
 
 
 def _by_class(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    try:
-        train, test = train_test_split(
-            np.arange(len(images)),
-            test_size=fraction,
-            stratify=images.labels.numpy(),
-            random_state=seed,
-        )
-    except ValueError as error:
+    labels = images.labels.numpy()
+    counts = np.bincount(labels, minlength=len(images.class_names))
+    if counts.min() < 2:
+        few = [f"{name} ({n})" for name, n in zip(images.class_names, counts, strict=True) if n < 2]
         raise InputError(
-            f"{images.source} cannot be split by class into training and test images with "
-            f"dataset.test_fraction {fraction}: {error} Add images, or change the fraction"
-        ) from error
-    return train, test
+            f"{images.source} has fewer than two images of {len(few)} of {len(counts)} classes: "
+            f"{', '.join(few[:LISTED])}{', ...' if len(few) > LISTED else ''}; expected one to "
+            "train on and one to test on: add images, or leave these classes out by "
+            "dataset.leave_out"
+        )
+    tested = np.full(len(labels), fraction > 0.5)  # where there are too few for a share of each
+    if len(counts) <= min(fraction, 1 - fraction) * len(labels):
+        _, test = train_test_split(
+            np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed
+        )
+        tested[:] = False
+        tested[test] = True
+    order = np.random.default_rng(seed).permutation(len(labels))
+    for c in range(len(counts)):
+        own = order[labels[order] == c]
+        if tested[own].all() or not tested[own].any():  # a side without this class gets one
+            tested[own[0]] = not tested[own[0]]
+    return (~tested).nonzero()[0], tested.nonzero()[0]
 
 
 def _by_group(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows, Rows]:

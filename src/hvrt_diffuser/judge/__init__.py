@@ -2,6 +2,7 @@
 
 from hvrt_diffuser.judge.attack import attack, copying
 from hvrt_diffuser.judge.bench import Bench
+from hvrt_diffuser.judge.diagnosis import limit, reconstruction
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence, LatentEvidence, gather
 from hvrt_diffuser.judge.examine import examine, untrained_extractors
 from hvrt_diffuser.judge.extractors import (
@@ -51,11 +52,13 @@ __all__ = [
     "inception_features",
     "judge",
     "likeness",
+    "limit",
     "look",
     "measure",
     "pixels",
     "random_features",
     "reach_verdict",
+    "reconstruction",
     "statistics",
     "summarise",
     "tabulate",

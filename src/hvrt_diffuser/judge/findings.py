@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import norm
 
+from hvrt_diffuser.judge.diagnosis import unlike
+
 __all__ = ["BOUNDS", "GRADES", "Finding", "Grade", "Verdict", "in_place_of_real", "reach_verdict"]
 
 Grade = Literal["good", "fair", "poor", "unknown"]
@@ -34,6 +36,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """Where one grade ends and the next begins; docs/judge.md says what each comes from."""
 
 HIGH_IS_GOOD = {"learnt_of_real", "gain_over_augmentation", "farther"}
+UNLIKE = "unlike"  # a finding that distances mean nothing
 Z = float(norm.ppf(0.975))
 
 
@@ -42,7 +45,8 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        name: of what was looked at, one of :data:`BOUNDS`, ``classes`` or ``exact_copies``.
+        name: of what was looked at, one of :data:`BOUNDS`, ``classes``, ``exact_copies`` or
+            ``unlike``.
         grade: the one that the whole interval lies in, else ``unknown``.
         sentence: what was found, with its numbers; or why nothing could be.
         value: what was measured; None where nothing could be.
@@ -139,8 +143,9 @@ def _answer(name: str, findings: tuple[Finding, ...]) -> Verdict:
     )
     grade: Grade = best if best == worst else "unknown"
     sentence = ANSWERS[name][grade]
-    if grade == "unknown" and len(findings) == 1 and findings[0].value is None:
-        sentence = findings[0].sentence
+    open_ones = [finding for finding in findings if finding.value is None]
+    if grade == "unknown" and (len(findings) == 1 or findings[0].name == UNLIKE) and open_ones:
+        sentence = open_ones[0].sentence
     elif grade == "unknown" and (best, worst) != ("good", "poor"):
         sentence = f"Too few images to tell: between {best} and {worst}."
     return Verdict(QUESTIONS[name], grade, sentence, findings)
@@ -310,6 +315,8 @@ def _gain(tstr: Mapping[str, Any]) -> Finding:
 
 
 def _novelty(found: Mapping[str, Any]) -> Iterator[Finding]:
+    if why := unlike(found):
+        yield _unknown(UNLIKE, why)
     copies = found["copies"]
     share = copies["exact"] / found["n"]["synthetic"]
     good, fair = BOUNDS["tail"]

@@ -37,7 +37,7 @@ class KeptFits:
         estimators: of samplers or whole models, by name.
         training: of the autoencoders.
         augmentation: of the images that a sampler may start from.
-        n_all: how many images the epochs of the training are meant for.
+        n_all: how many images the training is meant for.
         device: where to train.
     """
 

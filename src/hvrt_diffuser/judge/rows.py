@@ -199,13 +199,13 @@ def fit_on_few(
 ) -> HVRTDiffuser:
     """A generator that has seen these images alone.
 
-    A convolutional autoencoder takes as many optimiser steps as on ``n_all`` images, to half an
-    epoch: more epochs. A batch is at most half of the images that it is trained on.
+    A convolutional autoencoder takes as many optimiser steps as on ``n_all`` images: more passes.
+    A batch is at most half of the images that it is trained on.
 
     Args:
         images: uint8 (n, c, h, w).
         labels: int64 (n,).
-        n_all: how many images ``training.epochs`` is meant for.
+        n_all: how many images ``training`` is meant for.
         training: of the autoencoder.
         estimator: of the sampler, or of the whole model.
         augmentation: of the images that a sampler may start from.
@@ -218,12 +218,14 @@ def fit_on_few(
     if estimator.kind == "images":
         return HVRTDiffuser(None, estimator.fit(images, labels, seed=seed, device=device))
     if isinstance(training, TrainingOptions):
-        held_out = training.validation_fraction
-        n_train, n_all = (n - round(n * held_out) for n in (len(images), n_all))
-        batch_size = max(2, min(training.batch_size, n_train // 2))
-        steps = training.epochs * (n_all // training.batch_size)
-        epochs = max(1, round(steps / max(1, n_train // batch_size)))
-        training = training.model_copy(update={"epochs": epochs, "batch_size": batch_size})
+        plan, n = training.plan(n_all), len(images)
+        half = (n - round(n * training.validation_fraction)) // 2
+        changes = {
+            "steps": plan.steps,
+            "epochs": None,
+            "batch_size": max(2, min(plan.batch_size, half)),
+        }
+        training = training.model_copy(update=changes)
     autoencoder, _ = training.fit(images, seed=seed, device=device)
     latents, deviations = encode_images(autoencoder, images, device)
     inputs: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hvrt_diffuser.judge.diagnosis import limit
 from hvrt_diffuser.judge.findings import BOUNDS, in_place_of_real, reach_verdict
 
 __all__ = ["summarise"]
@@ -25,7 +26,7 @@ def summarise(
     Returns:
         JSON, finite numbers or None: ``verdict``, ``bounds``, ``n``, ``likeness`` (the worst
         extractor's, and ``by_extractor``), ``copies``, ``membership``, ``data``, ``tstr``,
-        ``gain_over_augmentation``, ``per_class`` with the worst class first named in ``worst``.
+        ``gain_over_augmentation``, ``per_class``, the ``worst_class`` and what is the ``limit``.
     """
     measured = [own for own in found["likeness"].values() if own["e"] is not None]
     worst = max(measured, key=lambda own: own["e"], default=dict.fromkeys(("e", "low", "high")))
@@ -49,6 +50,7 @@ def summarise(
         "per_class_n": pair[0]["n"] if pair else None,
         "per_class": table,
         "worst_class": _worst(table),
+        "limit": limit(found, BOUNDS["excess"][1]),
     }
 
 

@@ -45,11 +45,11 @@ class ShotsOptions(Options):
     seeds: int = Field(
         5, ge=2, description="repetitions, each with few images and generators of its own"
     )
-    epochs: int | None = Field(
-        6,
+    steps: int | None = Field(
+        1000,
         ge=1,
-        description="of a convolutional autoencoder of few images, whose steps are those of these "
-        "epochs of all of them; null, or more than ae_training.epochs, takes those",
+        description="of the optimiser of a convolutional autoencoder, where ae_training asks for "
+        "more; null takes as many as that",
     )
 
 
@@ -125,9 +125,9 @@ def sweep_shots(
             f"{least} to train on, expected at least {min(options.shots)}, the fewest shots: lower "
             "shots, or add images"
         )
-    if isinstance(training, TrainingOptions) and options.epochs is not None:
-        epochs = min(options.epochs, training.epochs)
-        training = training.model_copy(update={"epochs": epochs})
+    if isinstance(training, TrainingOptions) and options.steps is not None:
+        steps = min(options.steps, training.plan(len(train)).steps)
+        training = training.model_copy(update={"steps": steps, "epochs": None})
     fits = KeptFits(folder, estimators, training, augmentation, len(train), device)
     augment = augment or choose_augment("auto", train.shape[0], augmentation)
     generators = {name: FitPerSeed(partial(_fit, fits, train, name)) for name in estimators}

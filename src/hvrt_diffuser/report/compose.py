@@ -13,7 +13,7 @@ __all__ = ["compose"]
 
 NOT_MEASURES = {
     *("origin", "n", "leaves", "per_class", "likeness", "copies", "membership", "skipped"),
-    *("label_agreement", "doubtful"),
+    *("label_agreement", "doubtful", "reconstruction"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hvrt_diffuser.judge import reach_verdict
+from hvrt_diffuser.judge import BOUNDS, limit, reach_verdict
 from hvrt_diffuser.report.plots import set_name
 
 __all__ = ["describe_run", "utility_lines", "verdict_lines"]
@@ -35,6 +35,8 @@ def describe_run(
     lines = ["", *(f"{title:18}{place}" for title, place in places.items())]
     if evaluation:
         lines += verdict_lines(reach_verdict(evaluation, tstr))
+        if why := limit(evaluation, BOUNDS["excess"][1]):
+            lines.append(f"{'The limit':18}{why}")
         lines += _fidelity(evaluation)
     if tstr:
         lines += utility_lines(tstr["rows"], tstr["n_test"])
@@ -55,7 +57,7 @@ def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
         lines += [
             f"    {finding['grade']:>10}    {finding['sentence']}"
             for finding in found["findings"]
-            if finding["grade"] != "good"
+            if finding["grade"] != "good" and finding["sentence"] != found["sentence"]
         ]
     return lines
 
@@ -77,6 +79,8 @@ def _fidelity(evaluation: Mapping[str, Any]) -> list[str]:
 
 def utility_lines(rows: Sequence[Mapping[str, Any]], n_test: int) -> list[str]:
     """The accuracy of each row of TSTR that a user could have."""
+    if not rows:
+        return []
     lines = [
         f"Utility           accuracy on {n_test:,} real test images of a classifier trained on "
         f"({rows[0]['seeds']} seeds, 95% interval):"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ClassVar
@@ -21,6 +22,8 @@ from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.trees import Forest
 
 __all__ = ["HVRTEstimator"]
+
+FEWEST = 2  # latents of a class, between which a kernel can lie
 
 
 @SAMPLERS.register("hvrt")
@@ -169,15 +172,18 @@ class HVRTEstimator(PartitionOptions, SamplerEstimator):
     def _arranged(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Latents and labels ordered by class, and the rows of each class."""
         latents, labels, counts = by_class(latents, labels)
-        least = max(2, self.min_samples_leaf or 0)
-        if counts.min() < least:
-            small = int(counts.argmin())
-            raise InputError(
-                f"class {small} has {int(counts[small])} latents, expected at least {least} for a "
-                "fit of its own: add images of it, leave the class out, or lower "
-                "min_samples_leaf"
-            )
+        self.check(counts)
         return latents, labels, counts
+
+    def check(self, counts: Tensor, class_names: Sequence[str] | None = None) -> None:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.check`; few latents are one leaf."""
+        if counts.min() < FEWEST:
+            small = int(counts.argmin())
+            name = class_names[small] if class_names else small
+            raise InputError(
+                f"class {name} has {int(counts[small])} latents, expected at least {FEWEST} for a "
+                "fit of its own: add images of it, or leave the class out"
+            )
 
     def _has_joint_fit(self, counts: Tensor) -> bool:
         """Whether draws without a given label have trees of their own."""

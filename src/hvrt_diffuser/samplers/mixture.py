@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -110,13 +111,8 @@ class MixtureEstimator(SamplerEstimator):
             InputError: also fewer latents, or fewer of a class, than components.
         """
         z, labels, counts = by_class(latents, labels)
-        groups = counts if self.per == "class" else counts.sum()[None]
-        if int(groups.min()) < self.components:
-            found = f"class {int(groups.argmin())} has" if self.per == "class" else "there are"
-            raise InputError(
-                f"{found} {int(groups.min())} latents, expected at least one for each of "
-                f"{self.components} components: lower components, or add images"
-            )
+        self.check(counts)
+        groups = self._groups(counts)
         scale = Scale.of(z)
         x = scale.enter(z).double().cpu()
         fits = []
@@ -147,6 +143,23 @@ class MixtureEstimator(SamplerEstimator):
         return LatentMixture(
             scale.leave(means), kernel, ends.to(z.device), counts, self.origin(seed)
         )
+
+    def check(self, counts: Tensor, class_names: Sequence[str] | None = None) -> None:
+        """See :meth:`hvrt_diffuser.samplers.SamplerEstimator.check`: one for each component."""
+        groups = self._groups(counts)
+        least, small = int(groups.min()), int(groups.argmin())
+        if least < self.components:
+            found = "there are"
+            if self.per == "class":
+                found = f"class {class_names[small] if class_names else small} has"
+            raise InputError(
+                f"{found} {least} latents, expected at least one for each of {self.components} "
+                "components: lower components, or add images"
+            )
+
+    def _groups(self, counts: Tensor) -> Tensor:
+        """How many latents each fit gets."""
+        return counts if self.per == "class" else counts.sum()[None]
 
     def _fit(self, x: Tensor, seed: int) -> GaussianMixture:
         model = GaussianMixture(

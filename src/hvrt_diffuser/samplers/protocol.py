@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -150,6 +151,17 @@ class SamplerEstimator(Estimator):
             augmented: for those whose :attr:`uses` has it.
         """
         return fitted
+
+    def check(self, counts: Tensor, class_names: Sequence[str] | None = None) -> None:
+        """Look whether there are latents enough, before anything is trained that makes them.
+
+        Args:
+            counts: int64 (k,), of each class.
+            class_names: k names, for the message; None numbers the classes.
+
+        Raises:
+            InputError: a class has too few.
+        """
 
     def builds_on(self) -> SamplerEstimator | None:
         """What fits a sampler that this one's fit can go on from, as ``fit(..., start=fitted)``."""

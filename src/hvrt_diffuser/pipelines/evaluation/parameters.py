@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from hvrt_diffuser.classifiers import JudgeOptions
 from hvrt_diffuser.judge import MEASURED, ExtractorName
 from hvrt_diffuser.metrics import named_metrics
+from hvrt_diffuser.pipelines.generation.parameters import ClassName
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
 __all__ = ["EvaluateOptions", "EvaluationOptions"]
@@ -55,6 +56,8 @@ class EvaluationOptions(DeviceOptions):
 class EvaluateOptions(EvaluationOptions):
     """What ``evaluate`` has to know; put together from ``evaluation`` and other blocks."""
 
-    class_id: int | None = Field(description="of generation: the only class that was asked for")
+    class_id: ClassName | None = Field(
+        description="of generation: the only class that was asked for"
+    )
     vae: str = Field(description="name of the VAE's row")
     seed: int = Field(description="of the run")

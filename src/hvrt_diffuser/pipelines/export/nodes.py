@@ -17,17 +17,28 @@ __all__ = ["export"]
 
 
 def export(
-    synthetic_images: LabelledImages, report_metrics: dict[str, Any], options: ExportOptions
+    synthetic_images: LabelledImages,
+    added_images: LabelledImages | None,
+    images_train: LabelledImages,
+    report_metrics: dict[str, Any],
+    options: ExportOptions,
 ) -> Export:
-    """The synthetic images with a card that says what they are, and whether to trust them."""
+    """The synthetic images with a card that says what they are, and whether to trust them.
+
+    Where images to add were asked for, these: the verdict is that on ``synthetic_images``, a draw
+    of the same generator in the real proportions of the classes.
+    """
     evaluation = report_metrics["evaluation"]
     if evaluation["images"] != fingerprint(synthetic_images):
         raise InputError(
             "the report is of other images than those that are there, expected one of these: run "
             "evaluation and report again"
         )
-    names = synthetic_images.class_names
-    counts = torch.bincount(synthetic_images.labels, minlength=len(names)).tolist()
+    images = synthetic_images if added_images is None else added_images
+    names, n_real = images.class_names, 0
+    if options.with_training:
+        images, n_real = _after(images_train, images), len(images_train)
+    counts = torch.bincount(images.labels, minlength=len(names)).tolist()
     verdicts = report_metrics["verdict"].values()
     machine, parameters = report_metrics["machine"], report_metrics["parameters"]
     made = report_metrics["stages"].get("generate_images", {})
@@ -37,7 +48,7 @@ def export(
         title=f"Synthetic images: {report_metrics['run_name']}",
         form=options.form,
         classes=list(zip(names, counts, strict=True)),
-        shape=synthetic_images.shape,
+        shape=images.shape,
         source=report_metrics["dataset"]["source"],
         n_training=report_metrics["dataset"]["n_train"],
         autoencoder=f"convolutional, {evaluation['latent_dim']} latent dimensions",
@@ -49,13 +60,38 @@ def export(
             f"{found['question']} {found['sentence']} "
             + " ".join(finding["sentence"] for finding in found["findings"])
             for found in verdicts
-        ],
+        ]
+        + _of_others(len(synthetic_images), added_images is not None, n_real),
+        n_real=n_real,
         evidence=[
             ["Fréchet distance to test images, classifier's features (not FID)", ""],
             *([set_name(k), f"{v:.2f}" if v is not None else "too few"] for k, v in fd.items()),
         ],
     )
-    return Export(synthetic_images, options.form, dataset_card(facts))
+    return Export(images, options.form, dataset_card(facts), n_real)
+
+
+def _after(real: LabelledImages, added: LabelledImages) -> LabelledImages:
+    """Real images, and after them others of the same classes."""
+    return LabelledImages(
+        torch.cat([real.images, added.images]),
+        torch.cat([real.labels, added.labels]),
+        real.class_names,
+        f"{real.source}, and {added.source}",
+    )
+
+
+def _of_others(n: int, adds: bool, n_real: int) -> list[str]:
+    """What the verdict is not on."""
+    found = []
+    if adds:
+        found.append(
+            f"The verdict is on {n:,} other images that the same generator drew, in the real "
+            "proportions of the classes."
+        )
+    if n_real:
+        found.append(f"The first {n_real:,} images here are real training images.")
+    return found
 
 
 def _in_words(origin: dict[str, Any]) -> str:

@@ -14,3 +14,8 @@ class ExportOptions(Options):
     """In which form the synthetic images are handed on."""
 
     form: Form = Field("parquet", description="of the files beside the card")
+    with_training: bool = Field(
+        False,
+        description="the training images before the added ones, so that generation.balance makes "
+        "all classes equal",
+    )

@@ -15,7 +15,13 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 export,
-                ["synthetic_images", "report_metrics", "params:export"],
+                [
+                    "synthetic_images",
+                    "added_images",
+                    "images_train",
+                    "report_metrics",
+                    "params:export",
+                ],
                 "exported_dataset",
                 name="export",
             )

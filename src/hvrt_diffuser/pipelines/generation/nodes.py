@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.catalog.synthetic import ImageStream
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.data.classes import class_index, requested_counts
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 
-__all__ = ["generate", "plot_grid"]
+__all__ = ["add", "generate", "plot_grid"]
+
+logger = logging.getLogger(__name__)
 
 GRID_COLUMNS = 10
 MAX_GRID_ROWS = 20
@@ -21,10 +27,32 @@ def generate(
     generator: HVRTDiffuser, images_test: LabelledImages, options: GenerationOptions, seed: int
 ) -> ImageStream:
     """Labelled images, made as they are written; ``images_test`` gives the classes' names."""
-    labels = None if options.class_id is None else torch.full((options.n,), options.class_id)
+    names, labels = images_test.class_names, None
+    if options.class_id is not None:
+        place = class_index(names, options.class_id)
+        logger.info("drawing class %s", names[place])
+        labels = torch.full((options.n,), place)
     seed = seed if options.seed is None else options.seed
     stream = _at(generator, options).stream(options.n, labels, seed=seed)
-    return ImageStream(stream, images_test.class_names)
+    return ImageStream(stream, names)
+
+
+def add(
+    generator: HVRTDiffuser, images_train: LabelledImages, options: GenerationOptions, seed: int
+) -> ImageStream:
+    """Images to add to the training images, made as they are written; empty unless asked for."""
+    names = images_train.class_names
+    real = torch.bincount(images_train.labels, minlength=len(names)).tolist()
+    counts = requested_counts(names, real, balance=options.balance, counts=options.counts)
+    if not sum(counts):
+        if options.balance:
+            logger.info("all classes have %s training images: nothing is added", f"{real[0]:,}")
+        return ImageStream((), names)
+    added = ", ".join(f"{n:,} of {name}" for name, n in zip(names, counts, strict=True) if n)
+    logger.info("adding to the training images: %s", added)
+    labels = torch.arange(len(names)).repeat_interleave(torch.tensor(counts))
+    seed = derive_seed(seed if options.seed is None else options.seed, "generation", "added")
+    return ImageStream(_at(generator, options).stream(len(labels), labels, seed=seed), names)
 
 
 def _at(generator: HVRTDiffuser, options: GenerationOptions) -> HVRTDiffuser:

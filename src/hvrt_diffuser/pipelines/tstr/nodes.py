@@ -49,6 +49,8 @@ def train_synthetic_test_real(
         checkpoint.write(*predictions.packed(), setting)
 
     plan = plan_rows(images_train, images_test, task)
+    if not plan.against:
+        return Predictions({}, {}, images_test.labels, generator.origin)
 
     def tasks_of(train: LabelledImages) -> list[Task]:
         return list_tasks(train, plan, generator, vae, task, where)
@@ -92,6 +94,10 @@ def tabulate_tstr(
 def plot_tstr(tstr_metrics: dict[str, Any]) -> Figure:
     """The test error of each repetition of each row, their mean and its 95 % interval."""
     rows = tstr_metrics["rows"]
+    if not rows:
+        figure = Figure(figsize=(7, 1.5), layout="constrained")
+        figure.text(0.5, 0.5, "no classifier was trained", ha="center", va="center")
+        return figure
     figure = Figure(figsize=(7, 0.8 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):

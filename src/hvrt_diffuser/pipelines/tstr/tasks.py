@@ -30,7 +30,7 @@ from hvrt_diffuser.judge.rows import (
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal
 
-__all__ = ["FEWEST", "Plan", "check_rows", "list_tasks", "plan_rows"]
+__all__ = ["FEWEST", "Plan", "list_tasks", "plan_rows"]
 
 Key = tuple[str, int]
 UNTIL = "real_all_until_validation"
@@ -66,21 +66,6 @@ class Plan:
     fold_of: Tensor | None
 
 
-def check_rows(train: LabelledImages) -> None:
-    """Check what needs no test images, before anything is trained.
-
-    Raises:
-        InputError: a single class, or one without a training image.
-    """
-    k = len(train.class_names)
-    if k < 2:
-        raise InputError(
-            f"all {len(train):,} training images are of one class, expected at least two to train "
-            "classifiers on: add a class, or run the pipelines without tstr"
-        )
-    _check_counts(train, torch.bincount(train.labels, minlength=k))
-
-
 def _check_counts(train: LabelledImages, counts: Tensor) -> None:
     if counts.min() == 0:
         raise InputError(
@@ -91,7 +76,7 @@ def _check_counts(train: LabelledImages, counts: Tensor) -> None:
 
 
 def plan_rows(train: LabelledImages, test: LabelledImages, options: TSTRTask) -> Plan:
-    """List the rows for which there are images, each with the n that it can have.
+    """List the rows for which there are images, and the n of each; of one class, there is none.
 
     Args:
         train: real training images.
@@ -102,6 +87,9 @@ def plan_rows(train: LabelledImages, test: LabelledImages, options: TSTRTask) ->
         InputError: a class without a training image.
     """
     k, pool, fold_of = len(train.class_names), None, None
+    if k < 2:
+        one = {("real_all", len(train)): "all images are of one class: there is nothing to tell"}
+        return Plan({}, {}, one, {}, None, len(train), None, None)
     counts = torch.bincount(train.labels, minlength=k)
     if len(test) < FEWEST:
         pool = pooled(train, test)

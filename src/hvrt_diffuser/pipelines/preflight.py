@@ -1,0 +1,241 @@
+"""One look, once images are read and before anything is trained, at what later stages need."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from hvrt_diffuser.autoencoders import TrainingOptions
+from hvrt_diffuser.autoencoders.network import Architecture
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.machine import free_memory
+from hvrt_diffuser.common.registry import SAMPLERS
+from hvrt_diffuser.data.classes import class_index
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.metrics.likeness import fewest_for_excess
+from hvrt_diffuser.pipelines.parameters import Parameters
+from hvrt_diffuser.pipelines.tstr.tasks import FEWEST
+
+__all__ = ["Problem", "adapted", "corrected", "problems", "refuse"]
+
+FEATURES = 64  # of the classifier that judges
+EVALUATION = 22  # times the bytes of all images, measured
+ACTIVATIONS = 6  # float32 of each pixel and channel at half size, that a network keeps for a step
+SIDE = 8  # pixels, of which a suggested side is a multiple
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a later stage would stop at.
+
+    Attributes:
+        sentence: what was found and what was expected.
+        mend: parameters that would do, by name; none where only other images would.
+    """
+
+    sentence: str
+    mend: Mapping[str, Any] = field(default_factory=dict)
+
+
+def problems(
+    train: LabelledImages,
+    test: LabelledImages,
+    parameters: Parameters,
+    made: Collection[str],
+    memory: float | None = None,
+) -> list[Problem]:
+    """What a run would stop at, all of it.
+
+    Args:
+        train, test: the images that it would use.
+        parameters: of the run.
+        made: datasets that it makes.
+        memory: MB that are free; None asks the system.
+    """
+    found = list(_of_classes(train, test, parameters, made))
+    if "autoencoder" in made:
+        found += _of_autoencoder(train, parameters)
+    found += _of_memory(train, test, parameters, made, memory or free_memory())
+    return found
+
+
+def _of_autoencoder(train: LabelledImages, parameters: Parameters) -> Iterator[Problem]:
+    options = parameters.ae_training.chosen
+    if not isinstance(options, TrainingOptions):
+        return
+    try:
+        options.plan(len(train))
+    except InputError as error:
+        yield Problem(f"ae_training: {error}", {"ae_training.batch_size": None})
+    _, h, w = train.shape
+    try:
+        Architecture(train.shape, options.latent_dim, options.width, options.depth)
+    except InputError as error:
+        depth = int(math.log2(min(h, w)))
+        yield Problem(
+            f"ae_training: {error}",
+            {"ae_training.depth": depth} if depth else {"dataset.resize": max(SIDE, h, w)},
+        )
+
+
+def _of_classes(
+    train: LabelledImages, test: LabelledImages, parameters: Parameters, made: Collection[str]
+) -> Iterator[Problem]:
+    names = train.class_names
+    counts = torch.bincount(train.labels, minlength=len(names))
+    sampler = parameters.generation.sampler
+    estimator: Any = SAMPLERS.make(sampler, parameters.samplers.get(sampler), f"samplers.{sampler}")
+    if "latent_sampler" in made and estimator.kind == "latents":
+        try:
+            estimator.check(counts, names)
+        except InputError as error:
+            yield Problem(f"the sampler {sampler}: {error}", _without(train, test, estimator))
+    if "synthetic_images" not in made:
+        return
+    generation, asked = parameters.generation, []
+    if generation.class_id is not None:
+        asked.append(("generation.class_id", generation.class_id))
+    if isinstance(generation.counts, dict):
+        asked += [("generation.counts", name) for name in generation.counts]
+    for parameter, name in asked:
+        try:
+            class_index(names, name)
+        except InputError as error:
+            yield Problem(f"{parameter}: {error}")
+
+
+def _without(train: LabelledImages, test: LabelledImages, estimator: Any) -> dict[str, Any]:
+    """What leaves out the classes that are too small, if some others are not."""
+    k = len(train.class_names)
+    counts = torch.bincount(train.labels, minlength=k)
+    whole = counts + torch.bincount(test.labels, minlength=k)
+    for least in whole.unique().tolist()[1:]:
+        try:
+            estimator.check(counts[whole >= least])
+        except InputError:
+            continue
+        return {"dataset.min_class_size": least}
+    return {}
+
+
+def _of_memory(
+    train: LabelledImages,
+    test: LabelledImages,
+    parameters: Parameters,
+    made: Collection[str],
+    free: float | None,
+) -> Iterator[Problem]:
+    c, h, w = train.shape
+    halved = h * w / 4 * 4 * ACTIVATIONS / 1e6  # MB of each image and channel
+    needs = {}
+    options = parameters.ae_training.chosen
+    if "autoencoder" in made and isinstance(options, TrainingOptions):
+        batch = min(options.batch_size or 128, len(train))
+        needs["training the autoencoder"] = batch * options.width * halved
+    if "evaluation_metrics" in made:
+        everything = (len(train) + len(test)) * c * h * w / 1e6
+        judge = parameters.evaluation.judge
+        step = min(judge.batch_size, len(train)) * judge.width * halved
+        needs["evaluation"] = max(EVALUATION * everything, step)
+    if not needs or free is None:
+        return
+    stage, most = max(needs.items(), key=lambda item: item[1])
+    if most > free:
+        side = max(SIDE, int(min(h, w) * math.sqrt(free / most) // SIDE * SIDE))
+        yield Problem(
+            f"{stage} of {len(train) + len(test):,} images of {h}x{w} pixels would take about "
+            f"{most / 1000:.1f} GB, and {free / 1000:.1f} GB of memory are free",
+            {"dataset.resize": side},
+        )
+
+
+def adapted(
+    train: LabelledImages, test: LabelledImages, parameters: Parameters, made: Collection[str]
+) -> list[str]:
+    """What is chosen for as many images as there are, in sentences.
+
+    Args:
+        train, test, parameters, made: as for :func:`problems`, of which there are none.
+    """
+    found = []
+    k = len(train.class_names)
+    counts = torch.bincount(train.labels, minlength=k)
+    least = int(counts.min())
+    options = parameters.ae_training.chosen
+    if "autoencoder" in made and isinstance(options, TrainingOptions):
+        plan = options.plan(len(train))
+        found.append(
+            f"The autoencoder trains for {plan.steps:,} steps of {plan.batch_size} images: "
+            f"{plan.epochs:,} passes over {plan.n_train:,}."
+        )
+    needed = 2 * fewest_for_excess(FEATURES)
+    if "evaluation_metrics" in made and len(test) < needed:
+        found.append(
+            f"There are {len(test):,} test images, and with fewer than {needed} it can be told "
+            "whether synthetic images differ from them, but not by how much."
+        )
+    if "tstr_metrics" in made:
+        tstr = parameters.tstr
+        if k < 2:
+            found.append("All images are of one class: no classifier is trained on them.")
+        elif len(test) < FEWEST:
+            found.append(
+                f"There are {len(test):,} test images, and with fewer than {FEWEST} every real "
+                "image is tested in turn, by classifiers and generators of the others."
+            )
+        if k > 1 and tstr.few_shot and least < tstr.few_shot:
+            small = train.class_names[int(counts.argmin())]
+            found.append(
+                f"Class {small} has {least:,} training images: rows of few images have as many of "
+                f"each class, where tstr.few_shot asks for {tstr.few_shot}."
+            )
+    return found
+
+
+def refuse(found: Sequence[Problem], command: Sequence[str]) -> InputError:
+    """The error that tells all problems at once, with a command that mends what a command can.
+
+    Args:
+        found: at least one.
+        command: what was typed, word by word.
+    """
+    mend: dict[str, Any] = {}
+    for problem in found:
+        mend |= problem.mend
+    if len(found) == 1:
+        said = found[0].sentence
+    else:
+        said = f"{len(found)} things stand in the way of this run: " + "; ".join(
+            f"({i}) {problem.sentence}" for i, problem in enumerate(found, 1)
+        )
+    if all(problem.mend for problem in found):
+        return InputError(f"{said}. This command would do: {corrected(command, mend)}")
+    return InputError(said)
+
+
+def corrected(command: Sequence[str], changes: Mapping[str, Any]) -> str:
+    """A command of ``kedro run`` with some parameters changed.
+
+    Args:
+        command: what was typed, word by word.
+        changes: values by parameter; None is null.
+    """
+    words = list(command)
+    given: dict[str, str] = {}
+    for place, word in enumerate(words):
+        if word in ("--params", "-p") and place + 1 < len(words):
+            given = dict(part.split("=", 1) for part in words[place + 1].split(",") if "=" in part)
+            del words[place : place + 2]
+            break
+        if word.startswith("--params="):
+            given = dict(part.split("=", 1) for part in word[9:].split(",") if "=" in part)
+            del words[place]
+            break
+    given |= {name: "null" if value is None else str(value) for name, value in changes.items()}
+    params = ",".join(f"{name}={value}" for name, value in given.items())
+    return shlex.join([*words, "--params", params])

@@ -1,0 +1,136 @@
+"""All that stands in the way of a run is told at once, before anything is trained."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.data.splitting import hold_out
+from hvrt_diffuser.pipelines.parameters import check_parameters
+from hvrt_diffuser.pipelines.preflight import adapted, corrected, problems, refuse
+
+EVERYTHING = {
+    "autoencoder",
+    "latent_sampler",
+    "synthetic_images",
+    "evaluation_metrics",
+    "tstr_metrics",
+}
+
+
+def images(counts: dict[str, int], side: int = 16) -> LabelledImages:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor([*counts.values()]))
+    pixels = torch.zeros(len(labels), 1, side, side, dtype=torch.uint8)
+    return LabelledImages(pixels, labels, tuple(counts), "photos")
+
+
+def found(counts: dict[str, int], side: int = 16, memory: float = 1e6, **more: Any) -> list[Any]:
+    train, test = hold_out(images(counts, side), 0.2, seed=0)
+    return problems(train, test, check_parameters({"run_name": "x", **more}), EVERYTHING, memory)
+
+
+@pytest.mark.parametrize(
+    ("counts", "side"),
+    [
+        ({"cat": 30, "dog": 30}, 16),
+        ({"cat": 150, "dog": 120, "owl": 30}, 64),
+        ({"common": 1000, "rare": 5}, 16),
+        ({"faces": 200}, 8),
+        ({"a": 3, "b": 4}, 4),
+    ],
+)
+def test_what_can_be_run_is_run(counts: dict[str, int], side: int) -> None:
+    assert not found(counts, side)
+
+
+def test_several_problems_are_told_at_once_with_one_command() -> None:
+    own = found(
+        {"cat": 150, "dog": 150, "rare": 2}, side=3, ae_training={"batch_size": 512, "depth": 3}
+    )
+    assert len(own) == 3
+    said = str(refuse(own, ["kedro", "run", "--env", "image_folder", "--params", "seed=3"]))
+    assert "3 things stand in the way" in said
+    assert "class rare has 1 latents" in said
+    assert "cannot be halved 3 times" in said
+    assert "batch_size = 512" in said
+    command = said.partition("This command would do: ")[2]
+    given = dict(part.split("=") for part in shlex.split(command)[-1].split(","))
+    assert given == {
+        "seed": "3",
+        "dataset.min_class_size": "150",
+        "ae_training.batch_size": "null",
+        "ae_training.depth": "1",
+    }
+
+
+def test_the_command_does() -> None:
+    """What it leaves out and sets leaves nothing in the way."""
+    counts = {"cat": 150, "dog": 150, "rare": 2}
+    [problem] = found(counts)
+    least = problem.mend["dataset.min_class_size"]
+    assert not found({name: n for name, n in counts.items() if n >= least})
+
+
+def test_what_no_command_mends_promises_none() -> None:
+    own = found({"cat": 30, "dog": 30}, generation={"class_id": "dag"})
+    said = str(refuse(own, ["kedro", "run"]))
+    assert "generation.class_id: there is no class dag" in said
+    assert "did you mean dog" in said
+    assert "command" not in said
+    [problem] = found({"cat": 9, "dog": 9}, generation={"counts": {"owl": 5}})
+    assert "no class owl" in problem.sentence
+
+
+def test_memory_that_would_not_do_is_told_with_a_side_that_would() -> None:
+    [problem] = found({"cat": 30, "dog": 30}, side=512, memory=1000.0)
+    assert "GB of memory are free" in problem.sentence
+    side = problem.mend["dataset.resize"]
+    assert 8 <= side < 512
+    assert side % 8 == 0
+    assert not found({"cat": 30, "dog": 30}, side=side, memory=1000.0)
+
+
+def test_a_mixture_says_how_many_latents_it_needs() -> None:
+    [problem] = found({"cat": 30, "dog": 7}, generation={"sampler": "mixture_per_class"})
+    assert "class dog has" in problem.sentence
+    assert "10 components" in problem.sentence
+
+
+def test_stages_that_do_not_run_need_nothing() -> None:
+    train, test = hold_out(images({"cat": 150, "rare": 2}), 0.2, seed=0)
+    parameters = check_parameters({"run_name": "x", "ae_training": {"batch_size": 512}})
+    assert not problems(train, test, parameters, {"images_train"})
+
+
+def test_what_is_adapted_is_said() -> None:
+    train, test = hold_out(images({"cat": 150, "dog": 120, "owl": 30}), 0.2, seed=0)
+    said = adapted(train, test, check_parameters({"run_name": "x"}), EVERYTHING)
+    assert any("4,000 steps of 16 images" in sentence for sentence in said)
+    assert any("60 test images" in sentence for sentence in said)
+    assert any("Class owl has 24 training images" in sentence for sentence in said)
+    one, other = hold_out(images({"faces": 200}), 0.2, seed=0)
+    said = adapted(one, other, check_parameters({"run_name": "x"}), EVERYTHING)
+    assert any("one class" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["kedro", "run", "--params", "dataset.root=my photos"],
+        ["kedro", "run", "--params=dataset.root=my photos"],
+    ],
+)
+def test_a_corrected_command_keeps_what_was_given(typed: list[str]) -> None:
+    words = shlex.split(corrected(typed, {"dataset.resize": 64}))
+    assert words == ["kedro", "run", "--params", "dataset.root=my photos,dataset.resize=64"]
+
+
+def test_test_images_without_a_class_do_not_stop_it() -> None:
+    train, test = images({"cat": 40, "dog": 40}), images({"cat": 40, "dog": 0})
+    test = replace(test, class_names=train.class_names)
+    assert not problems(train, test, check_parameters({"run_name": "x"}), EVERYTHING, 1e6)
