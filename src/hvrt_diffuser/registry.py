@@ -210,6 +210,8 @@ def _named(annotation: Any) -> str:
         return _named(get_args(annotation)[0])
     if get_origin(annotation) is tuple:
         return f"several of: {_named(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return f"{_named(get_args(annotation)[1])} by name"
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
     parts = [part for part in get_args(annotation) if part is not type(None)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hvrt_diffuser.command import main, make
+from hvrt_diffuser.command import main, session
 from hvrt_diffuser.command.workspace import Workspace
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import Turn
@@ -30,7 +31,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """The parameters of runs, which write what a run would, and nothing else."""
     found: Asked = []
 
-    def run(workspace: Workspace, parameters: dict[str, Any]) -> None:
+    def run(workspace: Workspace, parameters: dict[str, Any], conf: Path) -> None:
+        assert (conf / "base" / "catalog.yml").is_file()
         found.append(parameters)
         grades = {name: {"grade": "fair"} for name in ("likeness", "utility", "novelty")}
         contents = {
@@ -46,9 +48,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             path.write_text(text)
-        workspace.show_images()
 
-    monkeypatch.setattr(make, "_run_pipelines", run)
+    monkeypatch.setattr(session, "run_pipelines", run)
+    monkeypatch.setattr("os.environ", dict(os.environ))
     return found
 
 
@@ -77,7 +79,16 @@ def test_results_lie_on_top(asked: Asked, call: Callable[..., int], tmp_path: Pa
 
 def test_options_are_parameters(asked: Asked, call: Callable[..., int], photos: Path) -> None:
     call("--resize", "32", "--sampler", "flow_map", "--seed", "7", "--form", "parquet")
-    call("--set", "run_name=2024", "--set", "tstr.n=[10,20]", "--set", "dataset.resize=16")
+    call(
+        "--per-class",
+        "3",
+        "--set",
+        "run_name=2024",
+        "--set",
+        "tstr.n=[10,20]",
+        "--set",
+        "dataset.resize=16",
+    )
     first, second = asked
     assert first == {
         "run_name": "my_photos",
@@ -88,6 +99,9 @@ def test_options_are_parameters(asked: Asked, call: Callable[..., int], photos: 
     }
     assert (second["run_name"], second["tstr"]) == ("2024", {"n": [10, 20]})
     assert second["dataset"]["resize"] == 16
+    assert second["generation"] == {"counts": 3}
+    call("--balance")
+    assert asked[2]["generation"] == {"balance": True}
 
 
 def test_digits_need_no_folder(asked: Asked, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import re
 import sys
@@ -95,10 +94,14 @@ def run(given: argparse.Namespace) -> int:
 
     workspace = Workspace(given.out, parameters["run_name"])
     with workspace.taken(photos):
+        _prepare_kedro()
+        from hvrt_diffuser.command.session import run_pipelines
+
         try:
-            _run_pipelines(workspace, parameters)
+            run_pipelines(workspace, parameters, CONF)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+        workspace.show_images()
         workspace.show_report()
     print(  # noqa: T201
         f"{given.out}: images/ (its README.md is the card), report.html, report.json, grid.png "
@@ -137,30 +140,9 @@ def _parameters(given: argparse.Namespace, photos: Mapping[str, Any]) -> dict[st
     return found
 
 
-def _run_pipelines(workspace: Any, parameters: dict[str, Any]) -> None:
-    """All pipelines that a run has, without those that are finished."""
+def _prepare_kedro() -> None:
+    """What Kedro reads from the environment as it is imported."""
     os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(CONF / "logging.yml"))
-    os.environ["DO_NOT_TRACK"] = "1"  # Kedro's telemetry asks nobody
+    os.environ["DO_NOT_TRACK"] = "1"  # its telemetry asks nobody
     if not sys.stdout.isatty():
         os.environ.setdefault("COLUMNS", "200")  # or lines in files break at 80
-    from kedro.framework.project import configure_project
-    from kedro.framework.session import KedroSession
-
-    from hvrt_diffuser.pipelines.resuming import ResumingRunner
-
-    configure_project("hvrt_diffuser")
-    # An error is told once, in a sentence, and Kedro's advice is for its own command.
-    for name in ("kedro", "kedro_viz"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    session = KedroSession.create(
-        project_path=workspace.project,
-        conf_source=str(CONF),
-        env="base",
-        runtime_params=parameters,
-    )
-    session.run(runner=ResumingRunner(after_images=lambda _: _show(workspace)))
-
-
-def _show(workspace: Any) -> None:
-    workspace.show_images()
-    print(f"The first pictures: {os.path.relpath(workspace.folder / 'grid.png')}")  # noqa: T201

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from kedro.io import MemoryDataset
@@ -19,18 +19,7 @@ FIRST = ("synthetic_images", "sample_grid")
 
 
 class ResumingRunner(SequentialRunner):
-    """Runs the nodes that are not finished, those that images and their first grid need first.
-
-    Args:
-        after_images: called with the catalog when these are there.
-        is_async: see Kedro.
-    """
-
-    def __init__(
-        self, after_images: Callable[[Any], None] | None = None, is_async: bool = False
-    ) -> None:
-        super().__init__(is_async=is_async)
-        self._after_images = after_images
+    """Runs the nodes that are not finished, those that images and their first grid need first."""
 
     @property
     def _logger(self) -> logging.Logger:  # Kedro's own, or each node would be announced twice
@@ -48,8 +37,6 @@ class ResumingRunner(SequentialRunner):
             if names:
                 part = pipeline.only_nodes(*names)
                 outputs |= super().run(part, catalog, *args, **kwargs)
-            if names is first and early and self._after_images is not None:
-                self._after_images(catalog)
         return outputs
 
 
