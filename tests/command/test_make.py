@@ -125,6 +125,9 @@ def test_a_grade_that_is_required_and_not_reached_exits_3(
         (["--set", "samplers.hvrt.strenght=3"], "no option samplers.hvrt.strenght"),
         (["--set", "dataset.root=x"], "PHOTOS alone"),
         (["--set", "dataset.sorce=x"], "did you mean source?"),
+        (["--set", "ae_training.epochs=many"], "ae_training.epochs"),
+        (["--sampler", "hvart"], "no sampler called 'hvart'"),
+        (["--set", "run_name=a/b"], "the name of a folder"),
         (["--require", "beauty=good"], "QUESTION=GRADE"),
     ],
 )

@@ -91,7 +91,9 @@ def run(given: argparse.Namespace) -> int:
     check_names(parameters)
     required = requirements(given.require)
     from hvrt_diffuser.command.workspace import Workspace
+    from hvrt_diffuser.pipelines.parameters import check_parameters
 
+    check_parameters(parameters)
     workspace = Workspace(given.out, parameters["run_name"])
     with workspace.taken(photos):
         _prepare_kedro()
