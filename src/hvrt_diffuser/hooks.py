@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -12,11 +13,13 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from hvrt_diffuser.common import terminal
 from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.pipelines.known import check_names
 
@@ -25,9 +28,28 @@ __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
 logger = logging.getLogger(__name__)
 terminal.install()
 
+GO_ON = "--only-missing-outputs"
 METRICS = ("evaluation_metrics", "tstr_metrics")
 STAGES = "stages"
 OF_THE_SPLIT = ("test_fraction", "min_class_size")  # of the block dataset; the rest is the source's
+
+
+class FreshnessCatalog(DataCatalog):
+    """``exists`` answers whether a dataset is there *and* up to date, once that has been found out.
+
+    ``kedro run --only-missing-outputs`` asks that of each output. By itself Kedro asks for a file
+    alone, whatever parameters and images it was made with.
+
+    Attributes:
+        up_to_date: by dataset; one that is not named exists where its file does.
+    """
+
+    up_to_date: dict[str, bool] = {}  # noqa: RUF012  # none is known in the beginning
+
+    def exists(self, ds_name: str) -> bool:
+        """Whether a dataset is there, and up to date as far as that is known."""
+        known = self.up_to_date.get(ds_name)
+        return bool(super().exists(ds_name)) if known is None else known
 
 
 class CheckedParameters:
@@ -56,6 +78,7 @@ class CheckedParameters:
         """Raise InputError for a device, an artefact or a parameter that does not fit the run."""
         from kedro.framework.project import pipelines
 
+        from hvrt_diffuser.pipelines.freshness import Freshness
         from hvrt_diffuser.pipelines.lineage import Lineage
         from hvrt_diffuser.pipelines.parameters import check_devices, check_read
 
@@ -74,15 +97,27 @@ class CheckedParameters:
         check_read(given, inputs, self._lineage.of_node(inputs), pipelines, sampler)
         self._outputs = pipeline.all_outputs()
         self._images: dict[str, Any] = {}
+        self._freshness = Freshness(catalog, self._lineage)
+        self._unsaved: dict[str, set[str]] = {}
+        stale = {node.name for node in self._freshness.stale(pipeline)}
+        catalog.up_to_date = {
+            output: node.name not in stale for node in pipeline.nodes for output in node.outputs
+        }
+        _say_what_is_fresh(pipeline, stale, run_params.get("only_missing_outputs", False))
+        _pictures_first(pipeline)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Let what the node makes say what it was made with."""
+        self._unsaved[node.name] = {*node.outputs}
         self._lineage.keep(node.outputs, self._lineage.of_node(node.inputs))
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Once images are read, say what is chosen for them, or all that stands in the way."""
+        self._unsaved[node.name].discard(dataset_name)
+        if not self._unsaved[node.name]:
+            self._freshness.keep(node)
         if dataset_name not in ("images_train", "images_test"):
             return
         self._images[dataset_name] = data
@@ -95,6 +130,30 @@ class CheckedParameters:
             raise refuse(found, [Path(sys.argv[0]).name, *sys.argv[1:]])
         for sentence in adapted(*both, self._parameters, self._outputs):
             logger.info(sentence)
+
+
+def _say_what_is_fresh(pipeline: Pipeline, stale: set[str], skipping: bool) -> None:
+    fresh = [node.name for node in pipeline.nodes if node.name not in stale]
+    if fresh and skipping:
+        logger.info("up to date, and skipped: %s", ", ".join(fresh))
+    elif fresh:
+        logger.info(
+            "%d of %d nodes are up to date: --only-missing-outputs runs the others alone",
+            len(fresh),
+            len(pipeline.nodes),
+        )
+
+
+def _pictures_first(pipeline: Pipeline) -> None:
+    """Let what leads to the first synthetic images run before baselines and judges.
+
+    Kedro goes by levels of dependency alone, and knows no order within one.
+    """
+    wanted = {"sample_grid", "synthetic_images"} & pipeline.all_outputs()
+    if wanted:
+        ahead = pipeline.to_outputs(*sorted(wanted)).nodes
+        others = [node for node in pipeline.nodes if node not in ahead]
+        pipeline.nodes = [*ahead, *others]
 
 
 class RawImages:
@@ -145,9 +204,20 @@ class RunSummary:
     def before_pipeline_run(self, catalog: Any) -> None:
         """Start the clock."""
         self._start = time.perf_counter()
+        on_interrupt(self._say_how_to_go_on)
         self._command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         self._seconds.clear()
         self._catalog = catalog
+
+    def _say_how_to_go_on(self) -> None:
+        if self._see_more is None:
+            return  # no command of Kedro's
+        words = [word for word in sys.argv[1:] if word != GO_ON]
+        command = shlex.join([Path(sys.argv[0]).name, *words, GO_ON])
+        print(  # noqa: T201
+            "\nInterrupted. What is written is whole. This command goes on from there: " + command,
+            file=sys.stderr,
+        )
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:

@@ -1,8 +1,9 @@
 """Project settings, read by Kedro."""
 
-from hvrt_diffuser.hooks import CheckedParameters, RawImages, RunSummary
+from hvrt_diffuser.hooks import CheckedParameters, FreshnessCatalog, RawImages, RunSummary
 
 HOOKS = (CheckedParameters(), RawImages(), RunSummary())
+DATA_CATALOG_CLASS = FreshnessCatalog
 
 # An environment that sets one parameter of a block keeps the others.
 CONFIG_LOADER_ARGS = {

@@ -532,9 +532,10 @@ def test_options_without_a_meaning_are_refused(make_options: Make, change: dict[
 @pytest.mark.parametrize(
     ("n", "batch_size", "steps"),
     [
-        (20, 8, 4000),
-        (100, 8, 4000),
-        (240, 16, 4000),
+        (5, 5, 2000),
+        (20, 8, 2000),
+        (100, 8, 2000),
+        (240, 16, 2000),
         (600, 64, 2000),
         (1000, 64, 2000),
         (4000, 128, 1000),

@@ -192,25 +192,6 @@ class TestWhoseFolder:
             call(of=other)
         assert files(tmp_path / "made") == before
 
-    def test_photos_that_have_changed_are_read_anew(
-        self,
-        asked: Asked,
-        call: Callable[..., int],
-        photos: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        call()
-        kept = tmp_path / "made" / "run" / "data" / "autoencoder"
-        kept.write_text("of earlier images")
-        call()
-        assert kept.exists()
-        (photos / "another.png").write_bytes(b"y")
-        capsys.readouterr()
-        call()
-        assert not kept.exists()
-        assert "has changed: everything is made anew" in capsys.readouterr().out
-
     def test_two_processes_do_not_share_one(
         self, asked: Asked, call: Callable[..., int], tmp_path: Path
     ) -> None:

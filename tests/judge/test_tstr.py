@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -349,3 +350,48 @@ def test_a_generator_of_few_images_takes_as_many_steps_as_one_of_all(
     plan = asked[0].plan(n)
     assert plan.steps == options.plan(60_000).steps == 20 * (round(60_000 * (1 - held_out)) // 256)
     assert plan.batch_size <= plan.n_train / 2
+
+
+class Counting:
+    """Augments nothing, and counts the batches."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+
+    def apply(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
+        self.batches += 1
+        return images
+
+
+def test_an_interrupt_ends_the_trainings_of_other_threads(digits: LabelledImages) -> None:
+    counting, begun = Counting(), threading.Event()
+
+    def interrupted(seed: int) -> Any:
+        begun.wait()
+        raise KeyboardInterrupt
+
+    def long(seed: int) -> Any:
+        begun.set()
+        return digits.images[:256], digits.labels[:256]
+
+    tasks = [
+        Task("long", 256, lambda: long, augment=counting),
+        Task("interrupted", 256, lambda: interrupted),
+    ]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_and_test(
+                tasks,
+                digits[:100],
+                ClassifierOptions(width=4, steps=100_000),
+                seeds=2,
+                seed=0,
+                device=CPU,
+                origin={},
+            )
+    finally:
+        torch.set_num_threads(before)
+    assert counting.batches < 100_000
+    assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]

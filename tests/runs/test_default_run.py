@@ -64,7 +64,12 @@ PATTERN_FILES = {
     "data/07_model_output/test/dataset/data/train-00000-of-00001.parquet",
 }
 
-TIMES = {"stages.json", "report.json", "report.html"}  # hold the times that it took
+TIMES = {
+    "stages.json",
+    "report.json",
+    "report.html",
+    "nodes.json",
+}  # hold times, or hashes of these
 
 BASELINE_FILES = {
     f"data/{layer}/test/{vae}{suffix}"

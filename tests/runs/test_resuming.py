@@ -20,6 +20,7 @@ from hvrt_diffuser.samplers import load_sampler
 
 pytestmark = pytest.mark.slow
 
+BASELINE = "low_beta_vae"
 EPOCHS = "ae_training.epochs=6"
 LONGER = ("run", "--env", "test", "--params", EPOCHS)
 METRICS = ("evaluation.json", "tstr.json")
@@ -52,7 +53,7 @@ def unfinished(project: Any) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def killed(make_project: Any, tmp_path_factory: Any) -> Iterator[Any]:
-    """A project whose run was killed in the middle of training the last autoencoder."""
+    """A project whose run was killed in the middle of training a baseline."""
     project = make_project(tmp_path_factory.mktemp("killed") / "project")
     process = subprocess.Popen(
         [sys.executable, "-m", "kedro", *LONGER],
@@ -64,7 +65,7 @@ def killed(make_project: Any, tmp_path_factory: Any) -> Iterator[Any]:
         start_new_session=True,
     )
     try:
-        wait_for(checkpoint(project, "autoencoder"), process)
+        wait_for(checkpoint(project, BASELINE), process)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -73,8 +74,8 @@ def killed(make_project: Any, tmp_path_factory: Any) -> Iterator[Any]:
 
 class TestKilled:
     def test_leaves_whole_files_alone(self, killed: Any) -> None:
-        assert checkpoint(killed, "autoencoder").exists()
-        assert not killed.file("06_models", "autoencoder.safetensors").exists()
+        assert checkpoint(killed, BASELINE).exists()
+        assert not killed.file("06_models", f"{BASELINE}.safetensors").exists()
         assert [p for p in unfinished(killed) if p.suffix != ".partial"] == []
 
     def test_goes_on_to_the_same_bytes(
@@ -88,7 +89,7 @@ class TestKilled:
             assert resumed.file("08_reporting", name).read_bytes() == uninterrupted, name
         names = set(resumed.hashes())
         assert {name for name in names if not name.endswith(".partial")} == set(project.hashes())
-        model = "autoencoder.safetensors"
+        model = f"{BASELINE}.safetensors"
         assert (
             resumed.file("06_models", model).read_bytes()
             == project.file("06_models", model).read_bytes()
@@ -102,11 +103,11 @@ class TestKilled:
     ) -> None:
         project = killed.copy(tmp_path / "other")
         before = project.hashes()
-        arguments = ("run", "--env", "test", "--nodes", "train_autoencoder")
+        arguments = ("run", "--env", "test", "--nodes", f"{BASELINE}.train_autoencoder")
         done = kedro_here(project, *arguments, "--params", f"{EPOCHS},{change}", check=False)
         said = sentence(done)
         name, value = change.removeprefix("ae_training.").split("=")
-        assert "autoencoder.checkpoint.safetensors" in said
+        assert f"{BASELINE}.checkpoint.safetensors" in said
         assert f"this one has {name} {value}" in said
         assert project.hashes() == before
 
@@ -115,11 +116,19 @@ class TestKilled:
         self, killed: Any, tmp_path: Path, kedro_here: Any, sentence: Any, size: int
     ) -> None:
         project = killed.copy(tmp_path / "broken")
-        os.truncate(checkpoint(project, "autoencoder"), size)
+        os.truncate(checkpoint(project, BASELINE), size)
         before = project.hashes()
-        arguments = ("run", "--env", "test", "--nodes", "train_autoencoder", "--params", EPOCHS)
+        arguments = (
+            "run",
+            "--env",
+            "test",
+            "--nodes",
+            f"{BASELINE}.train_autoencoder",
+            "--params",
+            EPOCHS,
+        )
         said = sentence(kedro_here(project, *arguments, check=False))
-        assert "autoencoder.checkpoint.safetensors" in said
+        assert f"{BASELINE}.checkpoint.safetensors" in said
         assert "delete it" in said
         assert project.hashes() == before
 
@@ -137,6 +146,8 @@ class TestInterrupted:
         assert process.returncode != 0
         assert err.splitlines()[-1] == "Aborted!"
         assert "Traceback" not in err
+        said = "kedro run --env test --params ae_training.epochs=50 --only-missing-outputs"
+        assert said in err
 
 
 class TestOnlyMissing:
@@ -180,11 +191,11 @@ class TestOnlyMissing:
 
     def test_of_a_killed_run(self, killed: Any, tmp_path: Path, kedro_here: Any) -> None:
         project = killed.copy(tmp_path / "missing")
-        vae = project.file("06_models", "low_beta_vae.safetensors")
-        before = vae.stat().st_mtime_ns
+        autoencoder = project.file("06_models", "autoencoder.safetensors")
+        before = autoencoder.stat().st_mtime_ns
         arguments = ("--pipelines", "ae_training", "--params", EPOCHS)
         kedro_here(project, *self.COMMAND, *arguments)
-        assert vae.stat().st_mtime_ns == before
-        model = Autoencoder.load(project.file("06_models", "autoencoder.safetensors"))
+        assert autoencoder.stat().st_mtime_ns == before
+        model = Autoencoder.load(project.file("06_models", f"{BASELINE}.safetensors"))
         assert model.architecture.latent_dim == 8
-        assert not checkpoint(project, "autoencoder").exists()
+        assert not checkpoint(project, BASELINE).exists()

@@ -36,7 +36,7 @@ __all__ = ["Plan", "TrainingOptions", "train_autoencoder"]
 
 PASSES = 12  # over the images, at least
 SEEN = 128_000  # images by all steps together, at least ...
-FEWEST, ENOUGH = 1_000, 4_000  # ... unless that takes more steps than these, or fewer
+FEWEST, ENOUGH = 1_000, 2_000  # ... unless that takes more steps than these, or fewer
 LOOK = 50  # steps between two looks at the loss, at least
 
 
@@ -68,7 +68,7 @@ class TrainingOptions(AutoencoderEstimator):
         None,
         ge=1,
         description="of the optimiser; null is 12 passes over the training images, and at least as "
-        "many steps as see 128,000 of them, up to 4,000",
+        "many steps as see 128,000 of them, up to 2,000",
     )
     epochs: int | None = Field(
         None, ge=1, description="passes over the training images, in place of steps"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ class ImageSourceDataset(AbstractDataset[None, ImageSplits]):
             f"the image source {self._source} was asked to save, expected to be read alone: save "
             "images to a dataset of another type"
         )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of what is read, and from where: of files, names, sizes and times of change."""
+        found = hashlib.sha256(repr((self._source, sorted(self._options.items()))).encode())
+        root = self._options.get("root")
+        if root is not None:
+            root = Path(root).expanduser()
+            files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+            for path in files:
+                stat = path.stat()
+                said = f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n"
+                found.update(said.encode(errors="surrogateescape"))
+        return found.hexdigest()
 
     def _init_config(self) -> dict[str, Any]:
         # Kedro would write the options as an argument of that name, and could not read it again.

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from hvrt_diffuser.classifiers.network import Classifier
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
@@ -182,6 +183,7 @@ def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[T
     features, probabilities = [], []
     pixels = images.shape[2] * images.shape[3]
     for batch in images.split(min(BATCH_SIZE, max(1, AT_ONCE // pixels))):
+        check()
         found = model.features(batch.to(device).float() / 255)
         features.append(found.cpu())
         probabilities.append(torch.softmax(model.logits(found), dim=1).cpu())

@@ -11,15 +11,16 @@ from typing import Any
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
+from kedro.pipeline import Pipeline
+from kedro.runner import SequentialRunner
 
 from hvrt_diffuser.command.workspace import Workspace
-from hvrt_diffuser.pipelines.resuming import ResumingRunner
 
 __all__ = ["run_pipelines"]
 
 
 def run_pipelines(workspace: Workspace, parameters: Mapping[str, Any], conf: Path) -> None:
-    """Run all pipelines that a run has, without those that are finished.
+    """Run the nodes of all pipelines that are not up to date.
 
     Args:
         workspace: where the files go.
@@ -37,7 +38,20 @@ def run_pipelines(workspace: Workspace, parameters: Mapping[str, Any], conf: Pat
         runtime_params=dict(parameters),
     )
     session._hook_manager.register(_FirstPictures(workspace))
-    session.run(runner=ResumingRunner())
+    session.run(runner=_InOrder(), only_missing_outputs=True)
+
+
+class _InOrder(SequentialRunner):
+    """Leaves nodes out and keeps the order of the others: the first pictures come first."""
+
+    @property
+    def _logger(self) -> logging.Logger:  # Kedro's own, or each node would be announced twice
+        return logging.getLogger(SequentialRunner.__module__)
+
+    def _filter_pipeline_for_missing_outputs(self, pipeline: Pipeline, catalog: Any) -> Pipeline:
+        found = super()._filter_pipeline_for_missing_outputs(pipeline, catalog)
+        found.nodes = [node for node in pipeline.nodes if node in set(found.nodes)]
+        return found
 
 
 class _FirstPictures:

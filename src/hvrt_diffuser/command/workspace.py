@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -46,8 +45,6 @@ class Workspace:
     def taken(self, photos: Mapping[str, Any]) -> Iterator[None]:
         """A block in which the folder is this process's alone, to be made from these images.
 
-        What was made of images that have changed since is left out.
-
         Args:
             photos: the source and its ``root``, if it has one.
 
@@ -60,7 +57,6 @@ class Workspace:
             "made_by": MAKER,
             "source": photos["source"],
             "root": root and str(root),
-            "digest": root and _digest(root),
         }
         self._check(asked)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -71,19 +67,12 @@ class Workspace:
                 "for it, or choose another --out"
             )
         try:
-            self._begin(asked)
+            with whole_file(self.folder / MARKER) as temporary:
+                temporary.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+            self.project.mkdir(exist_ok=True)
             yield
         finally:
             turn.give()
-
-    def _begin(self, asked: Mapping[str, Any]) -> None:
-        found = self._marker()
-        if found and found["digest"] != asked["digest"]:
-            print(f"{asked['root']} has changed: everything is made anew")  # noqa: T201
-            shutil.rmtree(self.project, ignore_errors=True)
-        with whole_file(self.folder / MARKER) as temporary:
-            temporary.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-        self.project.mkdir(exist_ok=True)
 
     def show_images(self) -> None:
         """Put the first pictures and the model on top."""
@@ -142,14 +131,3 @@ def _link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _digest(root: Path) -> str:
-    """16 hexadecimal digits of the names, sizes and times of all files."""
-    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    digest = hashlib.sha256()
-    for path in files:
-        found = path.stat()
-        name = path.relative_to(root).as_posix()
-        digest.update(json.dumps([name, found.st_size, found.st_mtime_ns]).encode())
-    return digest.hexdigest()[:16]

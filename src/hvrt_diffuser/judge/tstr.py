@@ -25,6 +25,7 @@ from hvrt_diffuser.classifiers import (
 )
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import read_tensors, write_tensors
+from hvrt_diffuser.common.interruption import ending_together
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.augmentation import Augment, Augmentation, choose_augment
@@ -207,7 +208,7 @@ def train_and_test(
         _one_thread_each(workers) as pool,
     ):
         futures = {pool.submit(one, task, rows[task], r): (task, r) for task, r in jobs}
-        try:
+        with ending_together(lambda: pool.shutdown(cancel_futures=True)):
             for future in as_completed(futures):
                 task, repetition = futures[future]
                 found = future.result()
@@ -221,8 +222,6 @@ def train_and_test(
                 keep(Predictions(dict(tested), dict(reverse), test.labels, origin, dict(left_out)))
                 right = tested[task.row, task.n, repetition].argmax(1) == test.labels
                 advance(f"{task.row} of {task.n:,}: {100 * right.double().mean().item():.2f}%")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
     tested = {key: value for key, value in tested.items() if key[:2] not in left_out}
     return Predictions(tested, reverse, test.labels, origin, left_out)
 

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from hvrt_diffuser.common.files import tensors_below
+from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
@@ -86,6 +87,7 @@ class Training(Generic[Network]):
         self.network.train()
         sums, n = torch.zeros(()), 0
         for batch in batches:
+            check()
             parts = loss(batch)
             self.optimiser.zero_grad(set_to_none=True)
             parts[0].backward()

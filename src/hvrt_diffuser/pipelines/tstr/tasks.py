@@ -117,6 +117,10 @@ def plan_rows(train: LabelledImages, test: LabelledImages, options: TSTRTask) ->
         return plan
     few = min(options.few_shot, least) * k
     shots = _few_shot(few, most)
+    if pool:
+        why = "all there are is few: see real_all, real_augmented and what is added to them"
+        plan.left_out.update(dict.fromkeys(shots, why))
+        return plan
     if few == everything:
         why = "the few images would be all that there are: see real_all and real_augmented"
         plan.left_out.update(dict.fromkeys(shots, why))
@@ -205,8 +209,14 @@ def list_tasks(
         return even_labels(n, len(counts)) if even else train.labels
 
     def own(n_real: int, n: int) -> Row:
-        """Of the generator that saw the real row of the repetition."""
-        return lambda seed: drawn(saw_only(n_real, seed), n, device, labels(n))(seed)
+        """Of the generator that saw the real row of the repetition.
+
+        A fold has one of all its images, or five folds in five repetitions would be 25.
+        """
+        one = plan.pool is not None and n_real == everything
+        return lambda seed: drawn(
+            saw_only(n_real, options.seed if one else seed), n, device, labels(n)
+        )(seed)
 
     rows: dict[Key, Row] = {}
     reverse: dict[Key, Row] = {}
