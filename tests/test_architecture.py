@@ -21,7 +21,17 @@ FLOORS: tuple[set[str], ...] = (
     {"judge"},
     {"report", "experiments"},
     {"pipelines"},
-    {"hooks", "pipeline_registry", "settings", "registry", "command", "__main__", "__init__"},
+    {
+        "hooks",
+        "pipeline_registry",
+        "settings",
+        "registry",
+        "command",
+        "comparing",
+        "serve",
+        "__main__",
+        "__init__",
+    },
 )
 # Kedro and tables of pandas stay at the rim.
 RIM = {"catalog", "pipelines", *FLOORS[-1]}

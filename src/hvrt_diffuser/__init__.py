@@ -10,9 +10,20 @@ _HOMES = {
     "HVRTDiffuser": "hvrt_diffuser.diffuser",
     "InputError": "hvrt_diffuser.common.errors",
     "LabelledImages": "hvrt_diffuser.data.images",
+    "compare": "hvrt_diffuser.comparing",
+    "plot_comparison": "hvrt_diffuser.comparing",
+    "read_images": "hvrt_diffuser.data.sources",
 }
 
-__all__ = ["HVRTDiffuser", "InputError", "LabelledImages", "__version__"]
+__all__ = [
+    "HVRTDiffuser",
+    "InputError",
+    "LabelledImages",
+    "__version__",
+    "compare",
+    "plot_comparison",
+    "read_images",
+]
 
 
 def __getattr__(name: str) -> Any:

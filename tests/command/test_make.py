@@ -92,7 +92,7 @@ def test_options_are_parameters(asked: Asked, call: Callable[..., int], photos: 
     first, second = asked
     assert first == {
         "run_name": "my_photos",
-        "dataset": {"source": "image_folder", "root": str(photos), "resize": 32},
+        "dataset": {"source": "auto", "root": str(photos), "resize": 32},
         "generation": {"sampler": "flow_map"},
         "seed": 7,
         "export": {"form": "parquet"},

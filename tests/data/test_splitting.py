@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import train_test_split
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.splitting import hold_out
 
@@ -69,6 +71,30 @@ def test_a_class_of_one_group_is_named(bursts: LabelledImages) -> None:
         hold_out(replace(bursts, groups=torch.zeros(600, dtype=torch.int64)), 0.2, seed=0)
 
 
+def test_equal_images_stand_on_one_side(digits: LabelledImages) -> None:
+    few = digits[:100]
+    rows = torch.cat([torch.arange(100), torch.arange(40), torch.arange(40)])
+    images = few[rows]
+    mislabelled = images.labels.clone()
+    mislabelled[170] = (mislabelled[170] + 1) % 10
+    train, test = hold_out(replace(images, labels=mislabelled), 0.2, seed=0)
+    sides = [{pixels.numpy().tobytes() for pixels in side.images} for side in (train, test)]
+    assert not sides[0] & sides[1]
+    assert len(train) + len(test) == 180
+    assert len(sides[1]) == 20
+    assert sorted(test.labels.unique().tolist()) == list(range(10))
+
+
+def test_images_without_copies_are_split_as_scikit_learn_splits_them(
+    digits: LabelledImages,
+) -> None:
+    few = replace(digits[:100], names=tuple(map(str, range(100))))
+    seed = derive_seed(3, "dataset", "split") % 2**32
+    labels = few.labels.numpy()
+    expected = train_test_split(np.arange(100), test_size=0.2, stratify=labels, random_state=seed)
+    assert [rows(side) for side in hold_out(few, 0.2, seed=3)] == [sorted(e) for e in expected]
+
+
 @pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("counts", [(2, 2, 2), (150, 150, 2), (1000, 5, 3), (3, 4, 2)])
 def test_each_class_stands_on_both_sides(
@@ -87,5 +113,13 @@ def test_each_class_stands_on_both_sides(
 def test_classes_of_one_image_are_named(digits: LabelledImages) -> None:
     labels = torch.tensor([0] * 8 + [1] + [2])
     images = LabelledImages(digits.images[:10], labels, ("a", "b", "c"), "few")
-    with pytest.raises(InputError, match=r"of 2 of 3 classes: b \(1\), c \(1\)"):
+    with pytest.raises(InputError, match=r"of 2 of 3 classes, .*: b \(1\), c \(1\)"):
         hold_out(images, 0.2, seed=0)
+
+
+def test_a_class_of_one_picture_many_times_is_named(digits: LabelledImages) -> None:
+    rows = torch.tensor([0, 1, 2, 3, 4, 4, 4, 4])
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    images = LabelledImages(digits.images[rows], labels, ("a", "b"), "few")
+    with pytest.raises(InputError, match=r"equal to others: b \(1\); .* or remove these classes"):
+        hold_out(images, 0.5, seed=0)

@@ -147,3 +147,15 @@ def test_the_picture_of_several_groups_names_the_rows() -> None:
 
 def test_the_picture_of_a_sweep_in_which_nothing_varies() -> None:
     assert len(plot_sweep(summarise([entry("x", values={"a.b": 1})]), {}).axes) == 3
+
+
+def test_names_of_rows_are_no_formulas() -> None:
+    name = "$1_front_$1_back"  # which would not parse
+    rows = summarise([entry(name), entry(f"{name} + hvrt", values={"a.b": name})])
+    for figure in (
+        plot_sweep(rows, {"tstr": {name: 1.0}}),
+        plot_rivals(rows),
+        plot_frontier(rows, {}),
+    ):
+        figure.draw_without_rendering()
+        assert figure.get_suptitle()

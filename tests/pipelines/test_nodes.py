@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.cbook import is_math_text
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -27,7 +29,7 @@ from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, JudgeOption
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.data.sources import ImageSplits
+from hvrt_diffuser.data.sources import ImageSplits, Note
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions
 from hvrt_diffuser.judge.rows import all_images, both, copied, drawn, equal_n, even_labels
@@ -205,14 +207,15 @@ class TestSplitImages:
 
     def test_refuses_a_class_that_cannot_be_split(self) -> None:
         images = make_images((5, 1, 5))
-        with pytest.raises(InputError, match=r"fewer than two images of 1 of 3 classes: dog \(1\)"):
+        found = r"fewer than two images of 1 of 3 classes, .*: dog \(1\)"
+        with pytest.raises(InputError, match=found):
             split_images(ImageSplits(images, None), self.OPTIONS, 0)
 
     def test_leaves_small_classes_out_by_name(self, caplog: pytest.LogCaptureFixture) -> None:
         options = self.OPTIONS.model_copy(update={"min_class_size": 3})
         train, test, _ = split_images(ImageSplits(make_images((15, 2, 15)), None), options, 0)
         assert train.class_names == test.class_names == ("cat", "owl")
-        assert torch.bincount(train.labels).tolist() == [12, 12]
+        assert torch.bincount(train.labels).tolist() == [11, 11]
         assert (train.images[train.labels == 1] >= 160).all(), "the pictures of owls"
         assert "dog (2)" in caplog.text
         with pytest.raises(InputError, match="largest class of noise has 15 images"):
@@ -230,9 +233,25 @@ class TestSplitImages:
         left = [row for row in range(30) if row not in (3, 8)]
         assert torch.equal(held_out.images, images[left])
         assert look["leaks"]["rows"] == [3, 8]
+        assert look["ingest"]["notes"][0]["n"] == 2
         (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
         assert "2 of 30 test images of noise" in warning
         assert "data_look.json" in warning
+
+    def test_says_and_keeps_what_was_done_with_which_images(
+        self, train: LabelledImages, test: LabelledImages, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        done = Note.of("turned upright", ["a.jpg", "b.jpg"])
+        _, held_out, look = split_images(ImageSplits(train, None, (done,)), self.OPTIONS, 0)
+        ingest = look["ingest"]
+        assert ingest["classes"]["cat"] == {"train": 45, "test": 15}
+        assert ingest["notes"][0] == {"what": "turned upright", "n": 2, "names": ["a.jpg", "b.jpg"]}
+        assert ingest["notes"][1]["n"] == len(held_out)
+        assert "- turned upright: 2 (a.jpg, b.jpg)" in caplog.text
+        assert json.loads(json.dumps(ingest)) == ingest
+        again = split_images(ImageSplits(train, test), self.OPTIONS, 0)[2]["ingest"]
+        assert again["notes"] == []
 
     def test_refuses_a_test_set_that_is_the_training_set(self, train: LabelledImages) -> None:
         with pytest.raises(InputError, match="120 of 120 test images"):
@@ -462,6 +481,14 @@ class TestGenerate:
         drawn = plot_grid(sampler, test, self.OPTIONS, 0)
         assert len(drawn.axes) == 10 * len(NAMES)
         assert [axes.get_ylabel() for axes in drawn.axes[::10]] == list(NAMES)
+
+    def test_names_in_the_grid_are_no_formulas(
+        self, sampler: HVRTDiffuser, test: LabelledImages
+    ) -> None:
+        names = ("$1_front_$1_back", "<b>", r"$\frac$")  # the first and the last would not parse
+        drawn = plot_grid(sampler, replace(test, class_names=names), self.OPTIONS, 0)
+        drawn.draw_without_rendering()
+        assert not any(is_math_text(axes.get_ylabel()) for axes in drawn.axes)
 
 
 class TestEvaluate:

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.figures import literal
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
+from hvrt_diffuser.judge.measures import MEASURED
 from hvrt_diffuser.report import (
     Picture,
     compose,
@@ -22,6 +24,8 @@ from hvrt_diffuser.report import (
     render_page,
     set_name,
 )
+from hvrt_diffuser.report.measures import Reading, reading, row_name
+from hvrt_diffuser.report.pictures import closest_pairs
 
 FD = {
     "synthetic": 6.5,
@@ -96,7 +100,8 @@ def report(evaluation: dict[str, Any], tstr: dict[str, Any] | None, seed: int = 
 
 @pytest.fixture
 def pictures() -> dict[str, list[Picture]]:
-    figure = plot_image_rows(torch.zeros(2, 3, 1, 8, 8, dtype=torch.uint8), ["a", "b"])
+    images = torch.zeros(2, 3, 1, 8, 8, dtype=torch.uint8)
+    figure = plot_image_rows("Some images", images, ["a", "b"])
     return {
         name: [Picture(figure, f"Of {name}.", f'In words: {name} < "it"', "png")]
         for name in SECTIONS
@@ -106,6 +111,7 @@ def pictures() -> dict[str, list[Picture]]:
 class Reader(HTMLParser):
     """What a page holds: its pictures, what it would load, and what stands in it."""
 
+    last: tuple[str, str | None] = ("", None)
     VOID = ("img", "meta", "link", "br")
 
     def __init__(self) -> None:
@@ -115,6 +121,8 @@ class Reader(HTMLParser):
         self.tags: list[str] = []
         self.open: list[str] = []
         self.text = ""
+        self.tables: list[list[list[tuple[str, str | None]]]] = []  # rows of (tag, column's name)
+        self.wrapped: list[bool] = []  # whether each table stands in a block that scrolls
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
@@ -123,6 +131,14 @@ class Reader(HTMLParser):
             self.open.append(tag)
         if tag == "img":
             self.pictures.append(found)
+        if tag == "table":
+            self.tables.append([])
+            self.wrapped.append(self.last == ("div", "table"))
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append((tag, found.get("data-column")))
+        self.last = (tag, found.get("class"))
         self.loaded += [value for name in ("src", "href") if (value := found.get(name))]
 
     def handle_endtag(self, tag: str) -> None:
@@ -200,8 +216,72 @@ def test_the_same_figure_gives_the_same_bytes(form: Any) -> None:
     assert content.startswith(b"<?xml" if form == "svg" else b"\x89PNG")
 
 
-def test_every_set_has_a_bar_and_its_figure() -> None:
+@pytest.mark.parametrize("with_tstr", [True, False])
+def test_a_narrow_screen_names_the_column_of_every_figure(
+    evaluation: Any, tstr: Any, pictures: Any, with_tstr: bool
+) -> None:
+    """There a row is a list, so that no column stands beyond the edge; the style says so."""
+    page = render_page(report(evaluation, tstr if with_tstr else None), pictures)
+    found = read(page)
+    assert all(found.wrapped)
+    headed = [rows for rows in found.tables if rows[0][0][0] == "th"]
+    assert len(headed) == (7 if with_tstr else 6)
+    for rows in headed:
+        for row in rows[1:]:
+            assert len(row) == len(rows[0])
+            assert all(column for _, column in row[1:])
+    narrow = re.search(r"@media \(max-width: 40rem\) \{(.*?)\n\}", page, re.DOTALL)
+    assert narrow
+    assert "content: attr(data-column)" in narrow[1]
+    assert not re.search(
+        r"(?<!clip-path: )overflow: hidden|text-overflow", narrow[1].split("}", 1)[1]
+    )
+
+
+def test_measures_have_names_and_directions(evaluation: Any, tstr: Any, pictures: Any) -> None:
+    whole = report(evaluation, tstr)
+    rows = {row["measure"]: row for row in whole["measures"]}
+    assert rows["fd_classifier"]["title"] == "Fréchet distance, features of the judge"
+    assert rows["fd_classifier"]["better"] == "less"
+    assert rows["manifold_classifier: recall"]["better"] == "more"
+    assert rows["kid_classifier: std"]["better"] == ""
+    assert rows["dcr_raw"]["better"] == "1, or more"
+    text = read(render_page(whole, pictures)).text
+    assert all(row["title"] in text for row in whole["measures"])
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_every_measure_of_the_judge_has_a_name(name: str) -> None:
+    assert reading(f"{name}_classifier").title != f"{name}_classifier"
+
+
+def test_a_measure_of_ones_own_keeps_its_name() -> None:
+    assert reading("brightness_classifier") == Reading("brightness_classifier", "")
+
+
+def test_every_row_says_what_it_was_trained_on(evaluation: Any, tstr: Any, pictures: Any) -> None:
+    text = read(render_page(report(evaluation, tstr), pictures)).text
+    for row in tstr["rows"]:
+        assert f"{row_name(row['row'])} {row['row']}" in text
+    assert row_name("vae_beta_0_05") == "images of a VAE with β = 0.05, posteriors decoded"
+
+
+def test_the_closest_pairs_show_their_distances() -> None:
+    images = make_images(20).images
+    pairs = [
+        {"place": 3, "nearest": 5, "distance": 0.125},
+        {"place": 1, "nearest": 2, "distance": 4},
+    ]
+    (picture,) = closest_pairs(images, images, pairs)
+    axes = picture.figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.12", "4.00"]
+    assert "0.12, 4.00" in picture.alternative
+    assert closest_pairs(images, images, []) == []
+
+
+def test_every_set_has_a_point_and_its_figure() -> None:
     axes = plot_fd(FD).axes[0]
+    assert not axes.patches  # on a logarithmic axis a bar begins nowhere
     assert {label.get_text() for label in axes.get_yticklabels()} == set(map(set_name, FD))
     assert {"6.50", "40.00", "2.00", "3.00", "4.50"} <= {text.get_text() for text in axes.texts}
 
@@ -215,3 +295,24 @@ def test_marginals_are_those_that_differ_most(d: int) -> None:
     titles = [axes.get_title() for axes in drawn.axes if axes.get_title()]
     expected = np.argsort(-statistics)[:6]
     assert [int(title.split()[1].strip(",")) for title in titles] == expected.tolist()
+
+
+def test_names_in_pictures_are_no_formulas() -> None:
+    images = torch.zeros(2, 3, 1, 8, 8, dtype=torch.uint8)
+    names = ["$1_front_$1_back", r"$\frac$"]  # which would not parse
+    figure = plot_image_rows("$a_$b_", images, names, [*names, "$"])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    shown = [label.get_text() for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    assert shown == [literal(name) for name in (*names, "$", *names)]
+
+
+def test_every_picture_has_a_title() -> None:
+    images = torch.zeros(2, 3, 1, 8, 8, dtype=torch.uint8)
+    x = np.zeros((5, 2), np.float32)
+    pictures = {
+        "a": plot_image_rows("a", images, ["1", "2"]),
+        "How far from the test images": plot_fd(FD),
+        "The latent dimensions that differ most": plot_marginals(x, x + 1, np.ones(2)),
+    }
+    assert all(figure.get_suptitle() == title for title, figure in pictures.items())

@@ -43,18 +43,18 @@ OF_EXPERIMENTS = {"experiments", "sampler_frontier", "benchmark", "benchmark_tab
 OF_EXPERIMENTS |= {"balance_generator", "balance_metrics", "shots_generators", "shots_metrics"}
 
 GPU_NODES = {
-    "train_autoencoder",
+    "ae_training.train_autoencoder",
     "standard_vae.train_autoencoder",
     "low_beta_vae.train_autoencoder",
-    "encode_train",
-    "encode_test",
-    "encode_augmented",
-    "fit_sampler",
-    "generate_images",
-    "plot_grid",
-    "train_judge",
-    "evaluate",
-    "train_synthetic_test_real",
+    "latent_encoding.encode_train",
+    "latent_encoding.encode_test",
+    "latent_encoding.encode_augmented",
+    "hvrt_fitting.fit_sampler",
+    "generation.generate_images",
+    "generation.plot_grid",
+    "evaluation.train_judge",
+    "evaluation.evaluate",
+    "tstr.train_synthetic_test_real",
 }
 
 PICTURES = ("real_grid", "reconstruction_grid", "synthetic_grid", "frontier_plot", "fd_plot")
@@ -144,7 +144,11 @@ class TestFinishedRun:
 
     def test_report_says_what_ran_how_long_and_with_how_much_memory(self, finished: Any) -> None:
         report = json.loads(finished.file("08_reporting", "report.json").read_text())
-        assert {"generate_images", "train_autoencoder", "evaluate"} <= set(report["stages"])
+        assert {
+            "generation.generate_images",
+            "ae_training.train_autoencoder",
+            "evaluation.evaluate",
+        } <= set(report["stages"])
         for name, stage in report["stages"].items():
             assert stage["command"].endswith("kedro run --env test"), name
             assert 0 <= stage["seconds"] < 300, name
@@ -267,7 +271,9 @@ class TestAlone:
         before = [path.stat().st_mtime_ns for path in kept]
         for path in made:
             path.unlink()
-        kedro_here(finished_copy, "run", "--env", "test", "--from-nodes", "fit_sampler")
+        kedro_here(
+            finished_copy, "run", "--env", "test", "--from-nodes", "hvrt_fitting.fit_sampler"
+        )
         assert [path.stat().st_mtime_ns for path in kept] == before
         assert all(path.exists() for path in made)
 
@@ -277,7 +283,7 @@ class TestAlone:
         notebooks = finished_copy.path / "notebooks"
         notebooks.mkdir()
         before = set(finished_copy.hashes())
-        arguments = ("run", "--env", "test", "--nodes", "train_autoencoder")
+        arguments = ("run", "--env", "test", "--nodes", "ae_training.train_autoencoder")
         kedro(finished_copy, *arguments, cwd=notebooks)
         assert set(finished_copy.hashes()) == before
         assert list(notebooks.iterdir()) == []

@@ -31,7 +31,7 @@ def test_what_is_up_to_date_is_skipped_and_named(finished_copy: Any, kedro_here:
     assert made(before, times(finished_copy)) == set()
     said = done.stdout + done.stderr
     assert "up to date, and skipped: " in said
-    assert "train_autoencoder" in said
+    assert "ae_training.train_autoencoder" in said
 
 
 def test_a_changed_parameter_makes_what_depends_on_it(finished_copy: Any, kedro_here: Any) -> None:

@@ -100,7 +100,7 @@ class TestEffects:
 
     def test_another_seed_gives_other_images(self, finished_copy: Any, kedro_here: Any) -> None:
         path = finished_copy.file("07_model_output", "synthetic_images.parquet")
-        arguments = ("run", "--env", "test", "--nodes", "generate_images", "--params")
+        arguments = ("run", "--env", "test", "--nodes", "generation.generate_images", "--params")
         found = []
         for seed in (1, 2, 1):
             kedro_here(finished_copy, *arguments, f"generation.n=20,generation.seed={seed}")

@@ -67,32 +67,24 @@ class TestSources:
         kedro_here(project, "run", "--env", "image_folder", *pipeline("data_ingest"))
         assert project.file("03_primary", "images_test.safetensors", "image_folder").exists()
 
-    def test_text_among_the_images(
-        self, project: Any, own_images: Path, kedro_here: Any, sentence: Any
-    ) -> None:
-        (own_images / "cat" / "notes.txt").write_text("meow")
-        said = refused(project, kedro_here, sentence, env="image_folder")
-        assert "notes.txt" in said
-        assert "'cat'" in said
-
     def test_text_that_says_it_is_an_image(
         self, project: Any, own_images: Path, kedro_here: Any, sentence: Any
     ) -> None:
         (own_images / "cat" / "99.png").write_text("meow")
         said = refused(project, kedro_here, sentence, env="image_folder")
-        assert "99.png (4 bytes) is no image" in said
+        assert "cat/99.png (4 bytes) is no image" in said
 
     def test_two_sizes(
         self, project: Any, own_images: Path, kedro_here: Any, sentence: Any
     ) -> None:
         Image.new("L", (20, 16)).save(own_images / "dog" / "large.png")
         said = refused(project, kedro_here, sentence, env="image_folder")
-        assert "large.png is 20x16 pixels" in said
-        assert "give resize" in said
+        assert "20x16 (dog/large.png)" in said
+        assert "dataset.resize=16" in said
 
     def test_no_folder(self, project: Any, kedro_here: Any, sentence: Any) -> None:
         said = refused(project, kedro_here, sentence, env="image_folder")
-        assert "data/01_raw/images is no folder" in said
+        assert "data/01_raw/images does not exist" in said
 
     def test_class_too_small_to_split(
         self, project: Any, own_images: Path, kedro_here: Any, sentence: Any
@@ -100,7 +92,8 @@ class TestSources:
         for path in list((own_images / "dog").iterdir())[1:]:
             path.unlink()
         said = refused(project, kedro_here, sentence, env="image_folder")
-        assert "fewer than two images of 1 of 2 classes: dog (1)" in said
+        assert "fewer than two images of 1 of 2 classes" in said
+        assert "dog (1)" in said
 
     def test_what_stands_in_the_way_is_told_before_anything_is_trained(
         self, project: Any, own_images: Path, kedro_here: Any, sentence: Any
@@ -167,14 +160,14 @@ STUMPS = {
     "autoencoder": ("06_models", "autoencoder.safetensors", "generation"),
     "latent_sampler": ("06_models", "latent_sampler.safetensors", "generation"),
     "images_test": ("03_primary", "images_test.safetensors", "generation"),
-    "classifier": ("06_models", "classifier.safetensors", "evaluate"),
-    "synthetic_images": ("07_model_output", "synthetic_images.parquet", "evaluate"),
+    "classifier": ("06_models", "classifier.safetensors", "evaluation.evaluate"),
+    "synthetic_images": ("07_model_output", "synthetic_images.parquet", "evaluation.evaluate"),
     "latents_train": ("04_feature", "latents_train.parquet", "hvrt_fitting"),
-    "partition_table": ("08_reporting", "partition_table.parquet", "plot_partition"),
+    "partition_table": ("08_reporting", "partition_table.parquet", "hvrt_fitting.plot_partition"),
     "evaluation_metrics": ("08_reporting", "evaluation.json", "report"),
-    "tstr_predictions": ("07_model_output", "tstr_predictions.safetensors", "tabulate_tstr"),
+    "tstr_predictions": ("07_model_output", "tstr_predictions.safetensors", "tstr.tabulate_tstr"),
 }
-NODES = {"evaluate", "plot_partition", "tabulate_tstr"}
+NODES = {"evaluation.evaluate", "hvrt_fitting.plot_partition", "tstr.tabulate_tstr"}
 
 
 @pytest.mark.parametrize(
@@ -228,10 +221,10 @@ def small_files() -> None:
         (
             "07_model_output",
             "synthetic_images.parquet",
-            "generate_images",
+            "generation.generate_images",
             ("--params", "generation.seed=5"),
         ),
-        ("04_feature", "latents_train.parquet", "encode_train", ()),
+        ("04_feature", "latents_train.parquet", "latent_encoding.encode_train", ()),
     ],
 )
 @pytest.mark.slow
@@ -256,7 +249,7 @@ def test_folder_that_cannot_be_written(finished_copy: Any, kedro_here: Any, sent
     folder = finished_copy.file("07_model_output", "synthetic_images.parquet").parent
     folder.chmod(0o500)
     try:
-        said = refused(finished_copy, kedro_here, sentence, "--nodes", "generate_images")
+        said = refused(finished_copy, kedro_here, sentence, "--nodes", "generation.generate_images")
     finally:
         folder.chmod(0o700)
     assert "could not write" in said
@@ -273,9 +266,13 @@ def test_autoencoder_trained_again_after_the_fit(
     model.save(path)
     before = finished_copy.hashes()
     stages = ("run", "--env", "test", "--nodes")
-    for node in ("generate_images", "evaluate", "train_synthetic_test_real"):
+    for node in (
+        "generation.generate_images",
+        "evaluation.evaluate",
+        "tstr.train_synthetic_test_real",
+    ):
         said = sentence(kedro_here(finished_copy, *stages, node, check=False))
         assert "trained otherwise: fit the sampler on latents of this one" in said
     assert finished_copy.hashes() == before
-    kedro_here(finished_copy, *stages, "encode_train,fit_sampler")
-    kedro_here(finished_copy, *stages, "generate_images")
+    kedro_here(finished_copy, *stages, "latent_encoding.encode_train,hvrt_fitting.fit_sampler")
+    kedro_here(finished_copy, *stages, "generation.generate_images")

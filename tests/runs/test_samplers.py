@@ -19,7 +19,7 @@ def choose(project: Any, run: Any, name: str, check: bool = True) -> Any:
     """Fit what is called so in a finished run, and go on to its export."""
     project.file("08_reporting", "tstr.json").unlink()  # it is of the sampler before
     chosen = ("--params", f"generation.sampler={name}", "--pipelines", STAGES)
-    part = ("--from-nodes", "fit_sampler", "--to-outputs", "exported_dataset")
+    part = ("--from-nodes", "hvrt_fitting.fit_sampler", "--to-outputs", "exported_dataset")
     return run(project, "run", "--env", "test", *chosen, *part, check=check)
 
 

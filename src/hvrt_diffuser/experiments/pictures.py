@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
+from hvrt_diffuser.common.figures import literal, titled_figure
+
 __all__ = ["plot_frontier", "plot_rivals", "plot_sweep"]
 
 Row = Mapping[str, Any]
 Box = tuple[float, float, float]
 
-FIDELITY = "Fréchet distance to test images, logarithmic"
+FIDELITY = "Fréchet distance to test images, logarithmic: less is better"
 NOVELTY = "distance to the closest training image\n(1: as far as fresh images)"
 
 # ---- the frontier
@@ -40,7 +42,7 @@ def plot_frontier(rows: Sequence[Row], floors: Row) -> Figure:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row["group"], []).append(row)
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure = titled_figure("Fidelity, usefulness and novelty of samplers", 10, 4.9)
     fidelity, utility = figure.subplots(1, 2)
     for place, (name, points) in enumerate(groups.items()):
         style: dict[str, Any] = {"marker": MARKERS[place % len(MARKERS)], "ms": 5}
@@ -48,7 +50,7 @@ def plot_frontier(rows: Sequence[Row], floors: Row) -> Figure:
         novelty = [row["dcr_image"] for row in points]
         n = max(int(row["evaluations"] or 0) for row in points)
         cost = f" ({n} evaluation{'s' * (n > 1)})" if n else ""
-        label = name.replace("_", " ") + cost
+        label = literal(name.replace("_", " ") + cost)
         fidelity.plot(novelty, [row["fd_classifier"] for row in points], label=label, **style)
         useful = [row for row in points if row["tstr"] is not None]
         utility.errorbar(
@@ -67,7 +69,7 @@ def plot_frontier(rows: Sequence[Row], floors: Row) -> Figure:
     fidelity.set_yscale("log")
     fidelity.yaxis.set_major_formatter(ScalarFormatter())
     fidelity.set_ylabel(FIDELITY)
-    utility.set_ylabel("errors of a classifier trained on the draws, %")
+    utility.set_ylabel("errors of a classifier trained on the draws, %: less is better")
     for axes in (fidelity, utility):
         axes.set_xlabel(NOVELTY)
         axes.spines[["top", "right"]].set_visible(False)
@@ -96,7 +98,7 @@ def plot_rivals(rows: Sequence[Row]) -> Figure:
     others = [row for row in rows if _autoencoder(row) is not None]
     named = [row for row in rows if _autoencoder(row) is None]
     heights = [5.0, 3.2] if others else [5.0]
-    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
+    figure = titled_figure("Samplers and models on the same images", 11, sum(heights) + 0.3)
     above, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     speed, novelty = above.subplots(1, 2, sharey=True)
     speed.set_ylabel(FIDELITY)
@@ -148,7 +150,7 @@ def _label(axes: Axes, rows: Sequence[Row], place: Callable[[Row], float]) -> No
         taken.append((left, left + width, height))
         right_of = left > x
         axes.annotate(
-            name,
+            literal(name),
             at,
             xytext=(GAP if right_of else -GAP, height - y),
             textcoords="offset points",
@@ -187,11 +189,11 @@ def _by_autoencoder(axes: Axes, named: Sequence[Row], others: Sequence[Row]) -> 
         own = [row for row in named if row["row"] == prior]
         axes.plot(
             [row["fd_classifier"] for row in own + found],
-            [OWN] * len(own) + [str(_autoencoder(row)).replace("_", " ") for row in found],
+            [OWN] * len(own) + [literal(str(_autoencoder(row)).replace("_", " ")) for row in found],
             "o" if prior in OURS else OTHER_MARKERS[i % len(OTHER_MARKERS)],
             color="tab:red" if prior in OURS else PRIOR_COLOURS[i % len(PRIOR_COLOURS)],
             ms=6,
-            label=prior.replace("_", " "),
+            label=literal(prior.replace("_", " ")),
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -208,8 +210,8 @@ def _by_autoencoder(axes: Axes, named: Sequence[Row], others: Sequence[Row]) -> 
 LOGARITHMIC = 10  # times the lowest, the highest value gets a logarithmic axis
 WIDE = 100  # over more than two decades, only powers of ten are written at a logarithmic axis
 PANELS = {
-    "fd_classifier": "Fréchet distance\nto test images",
-    "tstr": "accuracy of a classifier\ntrained on the draws, %",
+    "fd_classifier": "Fréchet distance to test\nimages: less is better",
+    "tstr": "accuracy of a classifier trained\non the draws, %: more is better",
     "dcr_image": "distance to the closest\ntraining image (1: as fresh ones)",
 }
 FLOORS = {"fd_classifier": "copy_floor"}
@@ -225,7 +227,8 @@ def plot_sweep(
         importance: share of the variance that each option explains; without it, there is no panel.
     """
     panels = len(PANELS) + bool(importance)
-    figure = Figure(figsize=(3.4 * panels, max(2.6, 1.4 + 0.3 * len(rows))), layout="constrained")
+    height = max(2.9, 1.7 + 0.3 * len(rows))
+    figure = titled_figure("What each combination of values gives", 3.4 * panels, height)
     every = figure.subplots(1, panels)
     heights = range(len(rows))
     for axes, (measure, label) in zip(every, PANELS.items(), strict=False):
@@ -262,7 +265,7 @@ def _draw_importance(axes: Axes, importance: Mapping[str, Mapping[str, float]]) 
         axes.barh(heights, [found.get(name, 0) for name in known], 0.24, label=label)
     axes.set_yticks(
         [row + 0.25 for row in range(len(known))],
-        [name.rpartition(".")[2].replace("_", "\n") for name in known],
+        [literal(name.rpartition(".")[2].replace("_", "\n")) for name in known],
     )
     axes.set_xlabel("share of the variance explained")
     axes.set_xlim(0, 1)
@@ -272,12 +275,14 @@ def _draw_importance(axes: Axes, importance: Mapping[str, Mapping[str, float]]) 
 def _names(rows: Sequence[Row]) -> list[str]:
     """A name for each row: of a single group, by the values that vary."""
     if len({row["group"] for row in rows}) > 1:
-        return [row["row"].replace("_", " ") for row in rows]
+        return [literal(row["row"].replace("_", " ")) for row in rows]
     varying = [
         key for key in rows[0]["values"] if len({str(row["values"][key]) for row in rows}) > 1
     ] or list(rows[0]["values"])
     return [
-        ", ".join(f"{key.rpartition('.')[2]} {_short(row['values'][key])}" for key in varying)
+        literal(
+            ", ".join(f"{key.rpartition('.')[2]} {_short(row['values'][key])}" for key in varying)
+        )
         for row in rows
     ]
 

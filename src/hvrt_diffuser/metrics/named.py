@@ -35,6 +35,7 @@ class Metric:
         takes: ``probabilities``: instead of features, those of the classes, (m, k) and (n, k).
         alone: whether it looks at the synthetic rows alone, and makes sense of real ones too.
         stream: of its random numbers; nothing is that of its name.
+        title: what it is called where people read; nothing is its name.
     """
 
     function: Callable[..., Any]
@@ -44,6 +45,7 @@ class Metric:
     takes: Literal["features", "probabilities"] = "features"
     alone: bool = False
     stream: str = ""
+    title: str = ""
 
     def __call__(
         self, real: Array, synthetic: Array, *, seed: int
@@ -113,6 +115,7 @@ OWN = {
         "do mean and covariance agree?",
         "low",
         (0, inf),
+        title="Fréchet distance",
     ),
     "fd_at_infinity": Metric(
         lambda real, x, seed: (
@@ -121,12 +124,14 @@ OWN = {
         "do mean and covariance agree, for infinitely many images?",
         "low",
         stream="infinity",
+        title="Fréchet distance for infinitely many images",
     ),
     "kid": Metric(
         lambda real, x, seed: kernel_distance(x, real, seed=seed),
         "do the distributions agree, under a cubic kernel? without bias, with a deviation",
         "low",
         stream="kernel",
+        title="kernel distance (KID)",
     ),
     "inception_score": Metric(
         lambda real, x, seed: inception_score(x),
@@ -135,12 +140,14 @@ OWN = {
         (1, inf),
         takes="probabilities",
         alone=True,
+        title="inception score",
     ),
     "manifold": Metric(
         lambda real, x, seed: manifold(real, x),
         "precision, recall, density and coverage, with 5 neighbours",
         "high",
         (0, inf),
+        title="overlap with real images",
     ),
     "vendi": Metric(
         lambda real, x, seed: vendi_score(x),
@@ -148,12 +155,14 @@ OWN = {
         "high",
         (1, inf),
         alone=True,
+        title="Vendi score: images that differ, in effect",
     ),
     "mmd": Metric(
         lambda real, x, seed: mmd(x, real, seed=seed),
         "do the distributions agree, under a Gaussian kernel?",
         "low",
         (-2, 2),
+        title="maximum mean discrepancy (MMD)",
     ),
     "sliced_wasserstein": Metric(
         lambda real, x, seed: sliced_wasserstein(x, real, seed=seed),
@@ -161,6 +170,7 @@ OWN = {
         "low",
         (0, inf),
         stream="sliced",
+        title="sliced Wasserstein distance",
     ),
     "classifier_test": Metric(
         lambda real, x, seed: classifier_test(x, real, seed=seed),
@@ -168,6 +178,7 @@ OWN = {
         "low",
         (0, 1),
         stream="two_sample",
+        title="told apart by a classifier",
     ),
     "nearest_neighbour_test": Metric(
         lambda real, x, seed: nearest_neighbour_test(x, real, seed=seed),
@@ -175,6 +186,7 @@ OWN = {
         None,
         (0, 1),
         stream="two_sample",
+        title="told apart by neighbours",
     ),
 }
 for own, metric in OWN.items():

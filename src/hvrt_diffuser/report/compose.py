@@ -8,6 +8,7 @@ from typing import Any
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.judge import summarise
+from hvrt_diffuser.report.measures import reading
 
 __all__ = ["compose"]
 
@@ -69,7 +70,11 @@ def compose(
         },
         "sets": sets,
         "measures": [
-            {"measure": name, "values": [by_set.get(key) for key in sets]}
+            {
+                "measure": name,
+                **reading(name)._asdict(),
+                "values": [by_set.get(key) for key in sets],
+            }
             for name, by_set in _flat(evaluation)
         ],
         "evaluation": dict(evaluation),

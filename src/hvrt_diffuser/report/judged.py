@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hvrt_diffuser.common.files import whole_file
 from hvrt_diffuser.data.card import CardFacts, dataset_card
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.report.page import Picture, render_page
-from hvrt_diffuser.report.pictures import MOST_CLASSES, first_of_each
+from hvrt_diffuser.report.pictures import MOST_CLASSES, closest_pairs, first_of_each
 from hvrt_diffuser.report.plots import plot_image_rows
 from hvrt_diffuser.report.verdict import utility_lines, verdict_lines
 
 __all__ = ["describe", "write"]
-
-PAIRS = 8  # synthetic images, beside the training images that they lie nearest to
 
 
 def describe(report: Mapping[str, Any]) -> str:
@@ -75,32 +72,19 @@ def _pictures(
     real = train if test is None else test
     shown = {"Real images.": real, "Synthetic images.": synthetic}
     found = {"images": [_grid(images, caption) for caption, images in shown.items()]}
-    if pairs := report["copies"].get("nearest"):
-        found["nearest"] = [_nearest(train.images, synthetic.images, pairs[:PAIRS])]
-    return found
+    pairs = report["copies"].get("nearest", [])
+    return {**found, "nearest": closest_pairs(train.images, synthetic.images, pairs)}
 
 
 def _grid(images: LabelledImages, caption: str) -> Picture:
     present = images.labels.unique()[:MOST_CLASSES].tolist()
     names = [images.class_names[c] for c in present]
     return Picture(
-        plot_image_rows(images.images[first_of_each(images.labels, present)], names),
+        plot_image_rows(
+            caption.rstrip("."), images.images[first_of_each(images.labels, present)], names
+        ),
         caption,
         f"{caption} Some of each of the classes {', '.join(names)}, a row per class.",
-        "png",
-    )
-
-
-def _nearest(train: Tensor, synthetic: Tensor, pairs: list[dict[str, Any]]) -> Picture:
-    """The synthetic images that lie nearest to a training image, above those."""
-    draws, rows = (torch.tensor([pair[key] for pair in pairs]) for key in ("place", "nearest"))
-    both = torch.stack([synthetic[draws], train[rows]])
-    return Picture(
-        plot_image_rows(both, ["synthetic", "training"]),
-        "The synthetic images that lie nearest to a training image, and those training images.",
-        f"{len(pairs)} synthetic images above the training images nearest to them. Distances: "
-        + ", ".join(f"{pair['distance']:.2f}" for pair in pairs)
-        + ".",
         "png",
     )
 

@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hvrt_diffuser.report.measures import row_name
 from hvrt_diffuser.report.plots import set_name
 
 __all__ = ["Picture", "render_page"]
@@ -66,6 +67,7 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[str, Sequence[Pictu
     )
     environment.filters["set_name"] = set_name
     environment.filters["number"] = _number
+    environment.filters["row_name"] = row_name
     return environment.get_template("page.html").render(report=report, pictures=pictures)
 
 

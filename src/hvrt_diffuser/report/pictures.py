@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
+from hvrt_diffuser.common.figures import titled_figure
 from hvrt_diffuser.common.seeding import generator as seeded
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
@@ -27,11 +28,12 @@ from hvrt_diffuser.report.plots import (
 )
 from hvrt_diffuser.samplers import LatentSampler
 
-__all__ = ["MOST_CLASSES", "draw_pictures", "first_of_each"]
+__all__ = ["MOST_CLASSES", "closest_pairs", "draw_pictures", "first_of_each"]
 
 MOST_CLASSES = 10  # with a row of images each
 COLUMNS = 8
 NEIGHBOURS = 5
+PAIRS = 8  # synthetic images, above the training images that they lie nearest to
 
 
 def draw_pictures(
@@ -63,13 +65,13 @@ def draw_pictures(
     names = [synthetic.class_names[c] for c in present]
     rows = first_of_each(test.labels, present)
     shown = {
-        "real": (test.images, rows, "Real test images."),
-        "reconstruction": (
+        "Real test images": (test.images, rows, "Real test images."),
+        "Test images, encoded and decoded": (
             decode_latents(autoencoder, held_out[rows.flatten()], device),
             torch.arange(rows.numel()).reshape(rows.shape),
             "The same, encoded and decoded: what the decoder can show at best.",
         ),
-        "synthetic": (
+        "Synthetic images": (
             synthetic.images,
             first_of_each(synthetic.labels, present),
             "Synthetic images.",
@@ -79,14 +81,17 @@ def draw_pictures(
     found = {
         "images": [
             Picture(
-                plot_image_rows(images[chosen], names),
+                plot_image_rows(title, images[chosen], names),
                 caption,
                 f"{caption} {COLUMNS} of each of the classes {', '.join(names)}, a row per class.",
                 "png",
             )
-            for images, chosen, caption in shown.values()
+            for title, (images, chosen, caption) in shown.items()
         ],
-        "nearest": [_nearest(synthetic, train, autoencoder, present, device)],
+        "nearest": [
+            _nearest(synthetic, train, autoencoder, present, device),
+            *closest_pairs(train.images, synthetic.images, evaluation["copies"]["nearest"]),
+        ],
         "marginals": [_marginals(generator, held_out.numpy(), len(synthetic), seed)],
     }
     if fd["synthetic"] is None or ratio is None:
@@ -134,7 +139,7 @@ def _marginals(
 
 
 def _words(text: str) -> Figure:
-    figure = Figure(figsize=(6, 1))
+    figure = titled_figure("Not measured", 6, 1)
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
 
@@ -164,14 +169,49 @@ def _nearest(
     both = torch.cat([synthetic.images[first][:, None], train.images[torch.from_numpy(rows)]], 1)
     names = [synthetic.class_names[c] for c in classes]
     columns = ["synthetic", *(f"nearest {i + 1}" for i in range(k))]
+    titles = [f"{name}, {own[0]:.2f}" for name, own in zip(names, distances, strict=True)]
     words = "; ".join(
         f"{name}: {', '.join(f'{distance:.2f}' for distance in own)}"
         for name, own in zip(names, distances, strict=True)
     )
     return Picture(
-        plot_image_rows(both, names, columns),
-        "A synthetic image of each class, and the training images nearest to it.",
+        plot_image_rows("Synthetic images beside training images", both, titles, columns),
+        "A synthetic image of each class, and the training images nearest to it. After the name: "
+        "the distance to the nearest one, as the decoder shows it; less is nearer to a copy.",
         f"A synthetic image of each class beside its {k} nearest training images, by the "
         f"distance between decoded pixels from 0 to 1. Distances: {words}.",
         "png",
     )
+
+
+def closest_pairs(
+    train: Tensor, synthetic: Tensor, pairs: Sequence[Mapping[str, Any]]
+) -> list[Picture]:
+    """The synthetic images that lie nearest to a training image, above it; none without pairs.
+
+    Args:
+        train: uint8 (n, c, h, w).
+        synthetic: uint8 (m, c, h, w).
+        pairs: nearest first, with ``place`` of a synthetic image, its ``nearest`` training image
+            and their ``distance``.
+    """
+    pairs = pairs[:PAIRS]
+    if not pairs:
+        return []
+    draws, rows = (torch.tensor([pair[key] for pair in pairs]) for key in ("place", "nearest"))
+    distances = [f"{pair['distance']:.2f}" for pair in pairs]
+    return [
+        Picture(
+            plot_image_rows(
+                "The closest pairs, and their distances",
+                torch.stack([synthetic[draws], train[rows]]),
+                ["synthetic", "training"],
+                distances,
+            ),
+            "The synthetic images that lie nearest to a training image, above it. Over each pair: "
+            "its distance, the least over small shifts and turns; 0 is a copy.",
+            f"{len(pairs)} synthetic images above the training images nearest to them. Distances: "
+            f"{', '.join(distances)}.",
+            "png",
+        )
+    ]

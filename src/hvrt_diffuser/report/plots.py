@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from hvrt_diffuser.common.figures import literal, titled_figure
+
 __all__ = ["SET_NAMES", "plot_fd", "plot_frontier", "plot_image_rows", "plot_marginals", "set_name"]
 
 SET_NAMES = {
@@ -35,11 +37,12 @@ def set_name(name: str) -> str:
 
 
 def plot_image_rows(
-    images: Tensor, row_names: Sequence[str], column_names: Sequence[str] = ()
+    title: str, images: Tensor, row_names: Sequence[str], column_names: Sequence[str] = ()
 ) -> Figure:
     """Images in a grid.
 
     Args:
+        title: of the picture.
         images: uint8 (rows, columns, c, h, w).
         row_names: of the rows.
         column_names: of the columns; none for columns that are alike.
@@ -49,11 +52,12 @@ def plot_image_rows(
     tiles = functional.pad(images, (GAP, 0, GAP, 0), value=255)
     mosaic = tiles.permute(0, 3, 1, 4, 2).reshape(rows * (h + GAP), columns * (w + GAP), c)
     mosaic = mosaic[GAP:, GAP:]
-    figure = Figure(figsize=(0.62 * columns + 0.6, 0.62 * rows + 0.3), layout="constrained")
+    figure = titled_figure(title, max(0.62 * columns, 4) + 0.6, 0.62 * rows + 0.6)
     axes = figure.subplots()
     axes.imshow(mosaic.numpy(), cmap="gray", vmin=0, vmax=255)
-    axes.set_yticks(_centres(rows, h), row_names)
-    axes.set_xticks(_centres(columns, w)[: len(column_names)], column_names, fontsize=7)
+    axes.set_yticks(_centres(rows, h), [literal(name) for name in row_names])
+    names = [literal(name) for name in column_names]
+    axes.set_xticks(_centres(columns, w)[: len(names)], names, fontsize=7)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     return figure
@@ -71,14 +75,20 @@ def plot_fd(distances: Mapping[str, float]) -> Figure:
         distances: by set.
     """
     ordered = dict(sorted(distances.items(), key=lambda item: -item[1]))
-    figure = Figure(figsize=(6.4, 0.7 + 0.4 * len(ordered)), layout="constrained")
+    figure = titled_figure("How far from the test images", 6, 1.1 + 0.4 * len(ordered))
     axes = figure.subplots()
-    colours = ["C1" if name == "synthetic" else "C0" for name in ordered]
-    bars = axes.barh([set_name(name) for name in ordered], list(ordered.values()), color=colours)
-    axes.bar_label(bars, [f"{value:.2f}" for value in ordered.values()], padding=3)
+    # Points: a bar would begin where the logarithmic axis does, at no distance of its own.
+    for place, (name, value) in enumerate(ordered.items()):
+        axes.plot(value, place, "o", color="C1" if name == "synthetic" else "C0")
+        axes.annotate(
+            f"{value:.2f}", (value, place), (7, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks(range(len(ordered)), [literal(set_name(name)) for name in ordered])
+    axes.set_ylim(-0.5, len(ordered) - 0.5)
     axes.set_xscale("log")
     axes.set_xlim(right=4 * max(ordered.values()))  # room for the figures
-    axes.set_xlabel("Fréchet distance to test images, logarithmic")
+    axes.set_xlabel("Fréchet distance, logarithmic: less is better")
+    axes.grid(axis="y", alpha=0.3)
     _plain(axes)
     return figure
 
@@ -90,7 +100,7 @@ def plot_frontier(evaluation: Mapping[str, Any]) -> Figure:
         evaluation: the metrics.
     """
     fd = evaluation["fd_classifier"]
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    figure = titled_figure("Like the real images, and how far from copies", 6, 3.4)
     axes = figure.subplots()
     points = {
         "pure copies": (0.0, fd["copy_floor"], "C0"),
@@ -104,8 +114,8 @@ def plot_frontier(evaluation: Mapping[str, Any]) -> Figure:
         )
     axes.set_xlim(-0.25, 1.25)
     axes.set_ylim(0, 1.25 * max(distance for _, distance, _ in points.values()))
-    axes.set_xlabel("distance to the closest training image, relative to fresh images")
-    axes.set_ylabel("Fréchet distance")
+    axes.set_xlabel("distance to the closest training image: 1 as fresh images, 0 copies")
+    axes.set_ylabel("Fréchet distance: less is better")
     _plain(axes)
     return figure
 
@@ -121,7 +131,7 @@ def plot_marginals(
         statistics: float64 (d,), the Kolmogorov-Smirnov statistic of each dimension.
     """
     worst = np.argsort(-statistics, kind="stable")[:6]
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = titled_figure("The latent dimensions that differ most", 6, 3.8)
     grid = figure.subplots(2, 3).flat
     for axes in grid[len(worst) :]:
         axes.set_axis_off()
@@ -134,7 +144,8 @@ def plot_marginals(
         axes.set(yticks=[])
         axes.tick_params(labelsize=7)
         _plain(axes)
-    figure.axes[0].legend(frameon=False, fontsize=7)
+    lines = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
 
 

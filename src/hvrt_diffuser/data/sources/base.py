@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from torch import Tensor
 
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import Registry
+from hvrt_diffuser.data.sources.assembling import Channels, Encoded, assemble
+from hvrt_diffuser.data.sources.notes import Note
+from hvrt_diffuser.data.sources.resizing import Fit
 from hvrt_diffuser.data.sources.splits import ImageSplits
 
-__all__ = ["SOURCES", "ImageSource", "Root", "folder_name", "read_images"]
+__all__ = ["SOURCES", "FileSource", "ImageSource", "Root", "folder_name", "read_images"]
 
 
 def _not_empty(root: Any) -> Any:
@@ -31,8 +36,8 @@ class ImageSource(Options):
         None,
         ge=1,
         strict=True,
-        description="side in pixels that every image is resized to, antialiased and without regard "
-        "to its proportions; without one the images stay as they are",
+        description="side in pixels of the square that every image is resized to, antialiased; "
+        "without one the images stay as they are",
     )
 
     def read(self) -> ImageSplits:
@@ -42,6 +47,29 @@ class ImageSource(Options):
             InputError: files that are missing, broken or do not fit together.
         """
         raise NotImplementedError
+
+
+class FileSource(ImageSource):
+    """Images of files or rows, which may differ in size and colour."""
+
+    fit: Fit = Field(
+        "crop",
+        description="how resize treats an image that is no square: its middle square (crop), all "
+        "of it between black bars (pad), or all of it out of proportion (stretch)",
+    )
+    channels: Channels = Field(
+        "auto",
+        description="grey or rgb converts all images; auto is grey where all are stored as grey, "
+        "rgb where all are stored as RGB, and of both rgb as soon as one shows a colour",
+    )
+
+    def stacked(
+        self, source: str, encoded: Iterable[Encoded], n: int
+    ) -> tuple[Tensor, tuple[Note, ...]]:
+        """The pixels of ``n`` images as these options want them, and notes on what was done."""
+        return assemble(
+            source, encoded, n, resize=self.resize, fit=self.fit, channels=self.channels
+        )
 
 
 SOURCES: Registry[type[ImageSource]] = Registry(

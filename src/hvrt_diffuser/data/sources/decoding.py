@@ -1,123 +1,147 @@
-"""Encoded images (PNG, JPEG) into one tensor."""
+"""One encoded image into pixels, as an image viewer shows it."""
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.progress import progress
-from hvrt_diffuser.data.sources.resizing import resize_image, to_planes
+from hvrt_diffuser.common.machine import free_memory
 
-__all__ = ["Example", "decode_images"]
+__all__ = ["DEEP", "UnreadableError", "decode", "has_colour", "is_image"]
 
-TARGET_MODES = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB"}
-KINDS = {1: "grey", 3: "RGB"}
+Image.init()
+WANTED = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO")
+FORMATS = tuple(name for name in WANTED if name in Image.OPEN)  # AVIF came with Pillow 11.3
+
+GROUND = "white"  # below transparent pixels
+GREY = ("1", "L", "LA", "La")
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 PNG_DEPTH = 24  # the byte of a PNG file that holds the bits per channel
+MOST = Image.MAX_IMAGE_PIXELS or 0  # Pillow refuses twice as many
+LARGE = 10**7  # pixels, from which on it is asked whether a picture fits into memory
+UPRIGHT = "turned upright by their EXIF orientation"
+TRANSPARENT = f"transparent pixels put on {GROUND}"
+CMYK = "converted from CMYK"
+DEEP_RGB = "colours of 16 bits a channel, of which the upper 8 were kept"
+DEEP = "16-bit grey"
 
 
-@dataclass(frozen=True)
-class Example:
-    """The first image of a dataset, which every other one must be like.
-
-    Attributes:
-        where: the file, or the row, that it was read from.
-        shape: channels, height and width.
-    """
-
-    where: str
-    shape: tuple[int, ...]
+class UnreadableError(Exception):
+    """An image that cannot be used; the message says why, after the image's name."""
 
 
-def decode_images(
-    encoded: Iterable[tuple[str, bytes]],
-    n: int,
-    resize: int | None,
-    example: Example | None = None,
-) -> tuple[Tensor, Example]:
-    """Decode ``n`` images straight into one tensor.
+def is_image(path: str) -> bool:
+    """Whether a file begins as one of the formats that are read."""
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def decode(data: bytes) -> tuple[Image.Image, bool, list[str]]:
+    """Decode an image: upright, its first picture, and on a ground.
 
     Args:
-        encoded: where each image stands (for messages) and its PNG or JPEG bytes.
-        n: how many there are, at least one.
-        resize: the side in pixels to resize each image to, or None.
-        example: an image of the split read before, to hold this one to.
+        data: a file's bytes, which alone say what format they are of.
 
     Returns:
-        The images, uint8 (n, c, h, w), and the first image of the dataset.
+        The image in mode L, RGB or I (grey of 16 bits, 0 to 65,535); whether it is stored as grey;
+        and what was done to it.
 
     Raises:
-        InputError: bytes that are no PNG or JPEG image, an image that is neither grey nor RGB in
-            8 bits, images of two sizes, or grey and RGB images together.
+        UnreadableError: bytes that are no image, or a damaged one, or one of numbers that have no
+            known range.
     """
-    images = None
-    with progress("decoding images", n, "images") as advance:
-        for i, (where, data) in enumerate(encoded):
-            image = _decode(where, data)
-            planes = to_planes(image if resize is None else resize_image(image, resize))
-            example = example or Example(where, planes.shape)  # (c, h, w)
-            if planes.shape != example.shape:
-                raise _unlike(Example(where, planes.shape), example)
-            if images is None:
-                images = np.empty((n, *planes.shape), dtype=np.uint8)
-            images[i] = planes
-            advance("")
-    if images is None or example is None:
-        raise ValueError("decode_images was given no image, expected at least one")
-    return torch.from_numpy(images), example
-
-
-def _decode(where: str, data: bytes) -> Image.Image:
-    """One image in mode L or RGB."""
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image)
+        turned = image.format == "TIFF" and _is_turned(image)  # Pillow turns it on loading
         image.load()
+        done = [UPRIGHT] if turned or _is_turned(image) else []
+        if image.mode == "F":
+            raise UnreadableError("holds floating-point numbers: convert it to 8 or 16 bits")
+        if image.format == "PNG" and data[PNG_DEPTH] == 16 and image.mode not in DEEP_MODES:
+            done.append(DEEP_RGB)
+        if done and done[0] == UPRIGHT and not turned:
+            image = ImageOps.exif_transpose(image)
+        return _plain(image, done)
     except UnidentifiedImageError as error:
-        raise InputError(
-            f"{where} ({len(data)} bytes) is no image, expected PNG or JPEG: remove or replace it"
+        raise UnreadableError(f"({len(data)} bytes) is no image") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableError(
+            f"({len(data)} bytes) has more than {2 * MOST // 10**6} million pixels: make it smaller"
         ) from error
     except (  # what Pillow's decoders raise on damaged bytes
         OSError,
         SyntaxError,
         ValueError,
         EOFError,
+        IndexError,
         struct.error,
-        Image.DecompressionBombError,
     ) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{where} ({len(data)} bytes) cannot be decoded ({reason}), expected a whole PNG or "
-            "JPEG image: replace it"
-        ) from error
-    found = image.mode
-    if "transparency" in image.info:
-        found += " with transparency"
-    elif image.format == "PNG" and data[PNG_DEPTH] == 16:  # Pillow would drop the lower 8 bits
-        found += " with 16 bits a channel"
-    if found not in TARGET_MODES:
-        raise InputError(
-            f"{where} is an image of mode {found}, expected 1, L, P or RGB in 8 bits: convert it "
-            "to grey or RGB"
-        )
-    return image.convert(TARGET_MODES[found])
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UnreadableError(f"({len(data)} bytes) cannot be decoded ({reason})") from error
 
 
-def _unlike(image: Example, example: Example) -> InputError:
-    """The error for an image that is not like the first one."""
-    (c, h, w), (c_0, h_0, w_0) = image.shape, example.shape
-    if c != c_0:
-        return InputError(
-            f"{image.where} is {KINDS[c]} and {example.where} is {KINDS[c_0]}, expected one kind "
-            "in a dataset: convert all images to grey or all to RGB"
+def _check_size(image: Image.Image) -> None:
+    """Before the pixels are decoded."""
+    n = image.width * image.height
+    free = free_memory() if n > LARGE else None
+    if free is not None and 8 * n / 1e6 > free:  # once as they are stored, once as they are used
+        raise UnreadableError(
+            f"is of {image.width}x{image.height} pixels, which take {8 * n / 1e9:.1f} GB, and "
+            f"{free / 1e3:.1f} GB of memory are free"
         )
-    return InputError(
-        f"{image.where} is {w}x{h} pixels and {example.where} is {w_0}x{h_0}, expected one size in "
-        "a dataset: give resize, a side in pixels"
-    )
+
+
+def _is_turned(image: Image.Image) -> bool:
+    if image.format == "PNG" and not image.info.keys() & {"exif", "Raw profile type exif", "xmp"}:
+        return False  # the common case, without a search
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # a damaged tag is no reason to refuse a picture
+        return False
+
+
+def _plain(image: Image.Image, done: list[str]) -> tuple[Image.Image, bool, list[str]]:
+    """The image in one of the three modes."""
+    if image.mode in DEEP_MODES:
+        return Image.fromarray(_deep(image).astype(np.int32)), True, [*done, DEEP]
+    grey = image.mode in GREY
+    unsaid = image.mode == "P" or image.format == "WEBP"  # which have no grey of their own
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image.getchannel("A")).min() < 255:
+            ground = Image.new("RGBA", image.size, GROUND)
+            ground.alpha_composite(image)
+            image = ground
+            done.append(TRANSPARENT)
+    elif image.mode == "CMYK":
+        done.append(CMYK)
+    if image.mode in ("1", "L"):
+        return image.convert("L"), True, done
+    image = image.convert("RGB")
+    if unsaid:
+        grey = not has_colour(np.asarray(image))
+    return (image.getchannel(0) if grey else image), grey, done
+
+
+def _deep(image: Image.Image) -> npt.NDArray[np.int64]:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65_535:
+        raise UnreadableError(
+            f"holds values from {values.min()} to {values.max()}, expected 0 to 65,535 at most: "
+            "convert it to 8 or 16 bits"
+        )
+    return values
+
+
+def has_colour(pixels: npt.NDArray[np.uint8]) -> bool:
+    """Whether any pixel of an RGB image, (h, w, 3), is not grey."""
+    red = pixels[..., 0]
+    return bool((pixels[..., 1] != red).any() or (pixels[..., 2] != red).any())

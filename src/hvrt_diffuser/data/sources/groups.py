@@ -38,4 +38,4 @@ def grouped(
         for images, keys in ((splits.train, train_keys), (splits.test, test_keys))
     )
     assert train is not None, "every source has training images"
-    return ImageSplits(train, test)
+    return replace(splits, train=train, test=test)

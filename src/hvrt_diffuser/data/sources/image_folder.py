@@ -11,28 +11,28 @@ from pydantic import Field, field_validator
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.data.sources.base import SOURCES, ImageSource, Root, folder_name
-from hvrt_diffuser.data.sources.decoding import Example, decode_images
+from hvrt_diffuser.data.sources.assembling import Encoded
+from hvrt_diffuser.data.sources.base import SOURCES, FileSource, Root, folder_name
+from hvrt_diffuser.data.sources.decoding import UnreadableError
 from hvrt_diffuser.data.sources.groups import grouped
+from hvrt_diffuser.data.sources.layout import Classes, find_layout
+from hvrt_diffuser.data.sources.notes import listed
 from hvrt_diffuser.data.sources.resizing import resized_name
-from hvrt_diffuser.data.sources.splits import ImageSplits
+from hvrt_diffuser.data.sources.splits import ImageSplits, identified
 
 __all__ = ["ImageFolder"]
 
-EXTENSIONS = (".png", ".jpg", ".jpeg")
-LISTED = 5  # as many of a long list of names as a sentence bears
-
 
 @SOURCES.register("image_folder")
-class ImageFolder(ImageSource):
-    """PNG and JPEG files that lie in a folder per class; class i is the i-th name in order.
-
-    Names that begin with a dot are ignored, and nothing else.
-    """
+class ImageFolder(FileSource):
+    """Image files of any format that Pillow reads, in a folder per class or with a CSV file."""
 
     root: Root = Field(
-        description="a folder that holds a folder per class, or exactly the folders train and "
-        "test, which then hold the same class folders each"
+        description="a folder that holds a folder per class, or such folders in train and test, or "
+        "images and a CSV file with a column of files and one of labels"
+    )
+    label: str | None = Field(
+        None, description="column of the labels in a CSV file; null: one that is called so"
     )
     group: str | None = Field(
         None,
@@ -52,11 +52,11 @@ class ImageFolder(ImageSource):
         return group
 
     def read(self) -> ImageSplits:
-        """The images of each class.
+        """The images of each class; classes that are numbers are in their order.
 
         Raises:
-            InputError: no class, a class without images, anything that is no image, images that
-                are not alike, or a file in whose name ``group`` finds nothing.
+            InputError: no class, images that cannot be read or are of several sizes, folders that
+                can be read in two ways, or a file in whose name ``group`` finds nothing.
         """
         root = self.root
         if not root.is_dir():
@@ -64,23 +64,18 @@ class ImageFolder(ImageSource):
                 f"{root} is no folder, expected one that holds a folder per class: give that as "
                 "root"
             )
-        source = resized_name(f"image_folder {folder_name(root)}", self.resize)
-        if [path.name for path in _visible(root)] != ["test", "train"]:
-            files = _classes(root)
-            return self._grouped(
-                ImageSplits(_read_split(root, files, source, self.resize)[0], None)
-            )
-        train, test = _classes(root / "train"), _classes(root / "test")
-        only = [f"train/{name}" for name in train if name not in test]
-        only += [f"test/{name}" for name in test if name not in train]
-        if only:
-            raise InputError(
-                f"{root} holds {_listed(only)} in one of train and test alone, expected the same "
-                "class folders in both: add the missing ones or remove these"
-            )
-        train_images, example = _read_split(root, train, source, self.resize)
-        test_images, _ = _read_split(root, test, source, self.resize, example)
-        return self._grouped(ImageSplits(train_images, test_images))
+        layout = find_layout(root, self.label)
+        splits = [layout.train] if layout.test is None else [layout.train, layout.test]
+        counts = [sum(map(len, classes.values())) for classes in splits]
+        source = f"image_folder {folder_name(root)}"
+        images, notes = self.stacked(source, _encoded(splits, root), sum(counts))
+        source = resized_name(source, self.resize)
+        found = [
+            _labelled(part, classes, root, source)
+            for part, classes in zip(images.split(counts), splits, strict=True)
+        ]
+        read = ImageSplits(found[0], found[1] if len(found) > 1 else None, (*layout.notes, *notes))
+        return identified(self._grouped(read))
 
     def _grouped(self, splits: ImageSplits) -> ImageSplits:
         if self.group is None:
@@ -96,69 +91,26 @@ class ImageFolder(ImageSource):
         if missed:
             raise InputError(
                 f"dataset.group {self.group} finds no key in the names of {len(missed)} of "
-                f"{sum(map(len, names))} files of {self.root} ({_listed(missed)}), expected one in "
+                f"{sum(map(len, names))} files of {self.root} ({listed(missed)}), expected one in "
                 "each: correct the expression, or rename the files"
             )
         train_keys, test_keys = ([match[1] for match in part if match] for part in found)
         return grouped(splits, train_keys, test_keys, self.group)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
-
-
-def _classes(folder: Path) -> dict[str, list[Path]]:
-    """The image files of each class folder, in order."""
-    entries = _visible(folder)
-    if not entries:
-        raise InputError(
-            f"{folder} is empty, expected a folder of PNG or JPEG images per class: put them there "
-            "or give the right folder as root"
-        )
-    files = [path.name for path in entries if not path.is_dir()]
-    if files:
-        raise InputError(
-            f"{folder} holds {_listed(files)} beside its folders, expected a folder per class and "
-            "nothing else: move what is no class folder elsewhere"
-        )
-    return {entry.name: _images(entry) for entry in entries}
-
-
-def _images(folder: Path) -> list[Path]:
-    files = _visible(folder)
-    if not files:
-        raise InputError(
-            f"{folder} holds no image, expected at least one PNG or JPEG file per class: add "
-            "images or remove the folder"
-        )
-    for path in files:
-        if path.is_dir() or path.suffix.lower() not in EXTENSIONS:
-            raise InputError(
-                f"{path} is {'a folder' if path.is_dir() else 'a file'} among the images of class "
-                f"'{folder.name}', expected {', '.join(EXTENSIONS)} files alone: move it elsewhere"
-            )
-    return files
-
-
-def _read_split(
-    root: Path,
-    classes: dict[str, list[Path]],
-    source: str,
-    resize: int | None,
-    example: Example | None = None,
-) -> tuple[LabelledImages, Example]:
-    def encoded() -> Iterator[tuple[str, bytes]]:
+def _encoded(splits: list[Classes], root: Path) -> Iterator[Encoded]:
+    for classes in splits:
         for files in classes.values():
             for path in files:
-                yield str(path), path.read_bytes()
+                where = path.relative_to(root).as_posix()
+                try:
+                    yield where, path.read_bytes()
+                except OSError as error:  # such as a link to nowhere
+                    yield where, UnreadableError(f"cannot be opened ({error.strerror})")
 
+
+def _labelled(images: torch.Tensor, classes: Classes, root: Path, source: str) -> LabelledImages:
     counts = torch.tensor([len(files) for files in classes.values()])
-    images, example = decode_images(encoded(), int(counts.sum()), resize, example)
     labels = torch.arange(len(counts)).repeat_interleave(counts)
     names = tuple(path.relative_to(root).as_posix() for files in classes.values() for path in files)
-    return LabelledImages(images, labels, tuple(classes), source, names), example
+    return LabelledImages(images, labels, tuple(classes), source, names)

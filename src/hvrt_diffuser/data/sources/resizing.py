@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,45 @@ from torch import Tensor
 
 from hvrt_diffuser.data.images import LabelledImages
 
-__all__ = ["resize_image", "resize_images", "resize_labelled", "resized_name", "to_planes"]
+__all__ = [
+    "Fit",
+    "resize_image",
+    "resize_images",
+    "resize_labelled",
+    "resized_name",
+    "to_planes",
+]
+
+Fit = Literal["crop", "pad", "stretch"]
 
 
-def resize_image(image: Image.Image, side: int) -> Image.Image:
-    """Resize a grey or RGB image to ``side`` x ``side`` pixels.
+def resize_image(image: Image.Image, side: int, fit: Fit = "crop") -> Image.Image:
+    """Resize an image of mode L, RGB or I to ``side`` x ``side`` pixels.
 
     Bilinear with a support that grows with the reduction, which is what antialiases. Pillow's
     fixed-point arithmetic gives the same bytes on every machine, one image at a time or many.
+
+    Args:
+        image: of any size.
+        side: in pixels.
+        fit: what becomes of an image that is no square: its middle square (``crop``), all of it
+            between black bars (``pad``), or all of it out of proportion (``stretch``).
     """
-    return image.resize((side, side), Image.Resampling.BILINEAR)
+    w, h = image.size
+    if w == h or fit == "stretch":
+        return image.resize((side, side), Image.Resampling.BILINEAR)
+    if fit == "crop":
+        least = min(w, h)
+        left, top = (w - least) / 2, (h - least) / 2
+        box = (left, top, left + least, top + least)
+        return image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    scale = side / max(w, h)
+    inner = image.resize(
+        (max(1, round(w * scale)), max(1, round(h * scale))), Image.Resampling.BILINEAR
+    )
+    padded = Image.new(image.mode, (side, side))  # black
+    padded.paste(inner, ((side - inner.width) // 2, (side - inner.height) // 2))
+    return padded
 
 
 def to_planes(image: Image.Image) -> npt.NDArray[np.uint8]:

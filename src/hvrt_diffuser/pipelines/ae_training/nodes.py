@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hvrt_diffuser.autoencoders import Autoencoder, AutoencoderEstimator
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.figures import titled_figure
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.training.checkpoint import Checkpoint
@@ -51,7 +52,7 @@ def _fit(
 
 def plot_training_curves(history: pd.DataFrame) -> Figure:
     """Loss by epoch, with the KL term or the penalty where there is one."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = titled_figure("Training of the autoencoder", 6, 4)
     axes = figure.subplots()
     labels = {
         "train_loss": "training loss",
@@ -68,7 +69,7 @@ def plot_training_curves(history: pd.DataFrame) -> Figure:
     for column in shown:
         if column in history:
             axes.plot(history["epoch"], history[column], marker=".", label=labels[column])
-    axes.set(xlabel="epoch", ylabel="nats per image")
+    axes.set(xlabel="epoch", ylabel="nats per image: less is better")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure

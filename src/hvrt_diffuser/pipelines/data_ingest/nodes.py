@@ -10,7 +10,7 @@ import torch
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.data.sources import ImageSplits
+from hvrt_diffuser.data.sources import ImageSplits, Note, as_table, summarise_images
 from hvrt_diffuser.data.splitting import hold_out
 from hvrt_diffuser.judge.inspection import leaks_left_out, look, without_leaks
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
@@ -23,7 +23,10 @@ logger = logging.getLogger(__name__)
 def split_images(
     raw_images: ImageSplits, dataset: DatasetOptions, seed: int
 ) -> tuple[LabelledImages, LabelledImages, dict[str, Any]]:
-    """Training images, test images without leaks, and the duplicates and leaks that were found.
+    """Training images, test images without leaks, and what was seen of them.
+
+    That is JSON: the duplicates and leaks that were found, and as ``ingest`` which files became
+    which images, which is logged as a table.
 
     The test images are those of the source, or a part held out of what it has; rows of test images
     in what was found count before leaks are left out.
@@ -41,14 +44,26 @@ def split_images(
             f"({train.class_names[empty]}), expected some of each: add them or leave the "
             "class out"
         )
+    notes = list(raw_images.notes)
     train, test = _large_enough(train, test, dataset.min_class_size)
+    if small := [name for name in raw_images.train.class_names if name not in train.class_names]:
+        notes.append(Note.of("classes left out by min_class_size", small))
     if test is None:
         train, test = hold_out(train, dataset.test_fraction, seed=seed)
+        notes.append(
+            Note(f"held out for testing (test_fraction {dataset.test_fraction})", len(test))
+        )
     found = look(train, test, seed=seed)
     kept = without_leaks(test, found)
     if sentence := leaks_left_out(test, found):
         logger.warning("%s; data_look.json in the run's folder of reports lists them", sentence)
-    return train, kept, found
+        notes.append(Note("test images left out, which stand in training", len(test) - len(kept)))
+    copies = sum(found["duplicates"][split]["exact"] for split in ("train", "test"))
+    if copies:
+        notes.append(Note("images that equal an earlier one of their split", copies))
+    ingest = summarise_images(train, kept, notes)
+    logger.info("%s", as_table(ingest))
+    return train, kept, {**found, "ingest": ingest}
 
 
 def _large_enough(

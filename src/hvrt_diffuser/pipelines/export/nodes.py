@@ -41,7 +41,7 @@ def export(
     counts = torch.bincount(images.labels, minlength=len(names)).tolist()
     verdicts = report_metrics["verdict"].values()
     machine, parameters = report_metrics["machine"], report_metrics["parameters"]
-    made = report_metrics["stages"].get("generate_images", {})
+    made = report_metrics["stages"].get("generation.generate_images", {})
     own_seed = parameters["generation.seed"]
     fd = evaluation["fd_classifier"]
     facts = CardFacts(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.catalog.synthetic import ImageStream
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.figures import literal, titled_figure
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.classes import class_index, requested_counts
 from hvrt_diffuser.data.images import LabelledImages
@@ -73,7 +74,7 @@ def plot_grid(
     batches = _at(generator, options).stream(len(labels), labels, seed=seed)
     images = torch.cat([images for images, _ in batches]).permute(0, 2, 3, 1).numpy()
 
-    figure = Figure(figsize=(6.6, 0.62 * len(names)), layout="constrained")
+    figure = titled_figure("Synthetic images, a row per class", 6.6, 0.62 * len(names) + 0.4)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(len(names), GRID_COLUMNS, squeeze=False)
     for i, axes in enumerate(grid.flat):
@@ -81,5 +82,5 @@ def plot_grid(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, name in zip(grid[:, 0], names, strict=True):
-        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+        axes.set_ylabel(literal(name), rotation=0, ha="right", va="center")
     return figure

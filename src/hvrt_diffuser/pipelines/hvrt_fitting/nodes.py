@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.catalog.latents import table_to_latents, table_to_versions
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.figures import titled_figure
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import ChosenSampler
@@ -94,7 +95,7 @@ def describe_partition(generator: HVRTDiffuser) -> pd.DataFrame:
 
 def plot_partition(partition: pd.DataFrame) -> Figure:
     """How many training latents the leaves hold, and how wide their kernels are."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = titled_figure("The leaves that HVRT draws from", 9, 3.8)
     if partition.empty:
         figure.text(0.5, 0.5, "this sampler has no partition", ha="center", va="center")
         return figure

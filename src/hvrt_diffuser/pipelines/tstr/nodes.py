@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.figures import literal, titled_figure
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions, Task, cross_fit, tabulate, train_and_test
@@ -94,11 +95,12 @@ def tabulate_tstr(
 def plot_tstr(tstr_metrics: dict[str, Any]) -> Figure:
     """The test error of each repetition of each row, their mean and its 95 % interval."""
     rows = tstr_metrics["rows"]
+    title = "Classifiers trained on each row, tested on real images"
     if not rows:
-        figure = Figure(figsize=(7, 1.5), layout="constrained")
+        figure = titled_figure(title, 6, 1.5)
         figure.text(0.5, 0.5, "no classifier was trained", ha="center", va="center")
         return figure
-    figure = Figure(figsize=(7, 0.8 + 0.42 * len(rows)), layout="constrained")
+    figure = titled_figure(title, 6, 1.2 + 0.44 * len(rows))
     axes = figure.subplots()
     for place, row in enumerate(rows):
         errors = [100 - accuracy for accuracy in row["accuracies"]]
@@ -110,11 +112,11 @@ def plot_tstr(tstr_metrics: dict[str, Any]) -> Figure:
         f"{row['high']:.2f}]"
         for row in rows
     ]
-    axes.set_yticks(range(len(rows)), names, fontsize=7)
+    axes.set_yticks(range(len(rows)), [literal(name) for name in names], fontsize=8)
     axes.set_xscale("symlog", linthresh=1)  # chance is at 90%, what matters near 1%
     axes.set_xticks([0, 1, 2, 5, 10, 20, 50, 100], ["0", "1", "2", "5", "10", "20", "50", "100"])
     axes.set_xlim(0, 110)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"errors on {tstr_metrics['n_test']:,} real test images, %")
+    axes.set_xlabel(f"errors on {tstr_metrics['n_test']:,} real test images, %:\nless is better")
     axes.grid(axis="x", alpha=0.3)
     return figure

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from hvrt_diffuser.common.devices import resolve_device
+from hvrt_diffuser.common.figures import literal, titled_figure
 from hvrt_diffuser.data.augmentation import choose_augment
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
@@ -144,7 +145,7 @@ def _kept(checkpoint: Checkpoint, setting: Mapping[str, str]) -> dict[str, Any]:
 def plot_balance(balance_metrics: Table) -> Figure:
     """Balanced accuracy after each remedy, and the recall of the rarest class, with intervals."""
     rows = balance_metrics["rows"]
-    figure = Figure(figsize=(9, 1.3 + 0.4 * len(rows)), layout="constrained")
+    figure = titled_figure("What helps the rarest class", 9, 1.6 + 0.4 * len(rows))
     accuracy, recall = figure.subplots(1, 2, sharey=True)
     for place, row in enumerate(rows):
         for axes, found in ((accuracy, row), (recall, row["recall"])):
@@ -153,15 +154,19 @@ def plot_balance(balance_metrics: Table) -> Figure:
                 axes.plot(found["mean"], place, "o", color="C0")
     reference = next(row for row in rows if row["gain"] is None)
     accuracy.axvline(reference["mean"], color="C1", linewidth=0.8)
-    accuracy.set_yticks(range(len(rows)), [row["row"].replace("_", " ") for row in rows])
+    accuracy.set_yticks(range(len(rows)), [literal(row["row"].replace("_", " ")) for row in rows])
     accuracy.set_ylim(len(rows) - 0.5, -0.5)
-    accuracy.set_xlabel(f"balanced accuracy on {balance_metrics['n_test']:,} test images, %")
+    accuracy.set_xlabel(
+        f"balanced accuracy on {balance_metrics['n_test']:,} test images, %: more is better"
+    )
     recall.set_xlabel(
-        f"recall of class {balance_metrics['rarest']}, the rarest,\n"
-        f"at {balance_metrics['precision']:.0%} precision, %"
+        f"recall of class {literal(balance_metrics['rarest'])}, the rarest,\n"
+        f"at {balance_metrics['precision']:.0%} precision, %: more is better"
     )
     if all(row["recall"] is None for row in rows):
-        recall.text(0.5, 0.5, rows[0]["reason"], ha="center", wrap=True, transform=recall.transAxes)
+        recall.text(
+            0.5, 0.5, literal(rows[0]["reason"]), ha="center", wrap=True, transform=recall.transAxes
+        )
     for axes in (accuracy, recall):
         axes.grid(axis="x", alpha=0.3)
     return figure
@@ -170,7 +175,8 @@ def plot_balance(balance_metrics: Table) -> Figure:
 def plot_shots(shots_metrics: Table) -> Figure:
     """What synthetic images gain over augmenting few real ones, by number, sampler and ratio."""
     names: list[str] = list(shots_metrics["samplers"])
-    figure = Figure(figsize=(1.5 + 4 * len(names), 3.8), layout="constrained")
+    title = "What synthetic images add to few real ones"
+    figure = titled_figure(title, 1.5 + 4 * len(names), 4.1)
     every = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     places = {m: place for place, m in enumerate(shots_metrics["shots"])}
     ratios = shots_metrics["ratios"]
@@ -191,9 +197,9 @@ def plot_shots(shots_metrics: Table) -> Figure:
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_xticks(list(places.values()), [f"{m:,}" for m in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
-        axes.set(title=name, xlabel="real images of each class")
+        axes.set(title=literal(name), xlabel="real images of each class")
         axes.grid(axis="y", alpha=0.3)
-    every[0].set_ylabel("gain over augmentation,\npoints of balanced accuracy")
+    every[0].set_ylabel("gain over augmentation,\npoints of balanced accuracy: more is better")
     handles, labels = every[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
