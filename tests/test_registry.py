@@ -18,7 +18,8 @@ from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.sources import SOURCES
 from hvrt_diffuser.metrics import METRICS
 
-PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"
+ROOT = Path(__file__).parents[1]
+KNOWN = "src/hvrt_diffuser/pipelines/known.json"
 
 
 class Inner(Options):
@@ -44,19 +45,21 @@ class Outer(Options):
 SECTIONS: dict[str, tuple[str, dict[str, type[BaseModel]]]] = {"Toys": ("to play", {"toy": Outer})}
 
 
-def test_the_page_is_what_the_command_writes() -> None:
-    """In a process of its own: what other tests register is not on the page."""
+@pytest.mark.parametrize(
+    ("form", "path"), [("markdown", "docs/parameters.md"), ("json", KNOWN)], ids=["page", "json"]
+)
+def test_the_file_is_what_the_command_writes(form: str, path: str) -> None:
+    """In a process of its own: what other tests register is not in it."""
     done = subprocess.run(
-        [sys.executable, "-m", "hvrt_diffuser.registry", "--markdown"],
+        [sys.executable, "-m", "hvrt_diffuser.registry", f"--{form}"],
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=300,
         check=True,
     )
-    assert done.stdout == PAGE.read_text(encoding="utf-8"), (
-        "docs/parameters.md is not up to date: "
-        "python -m hvrt_diffuser.registry --markdown > docs/parameters.md"
+    assert done.stdout == (ROOT / path).read_text(encoding="utf-8"), (
+        f"{path} is not up to date: python -m hvrt_diffuser.registry --{form} > {path}"
     )
 
 

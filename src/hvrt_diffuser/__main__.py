@@ -1,22 +1,52 @@
-"""``python -m hvrt_diffuser``: as ``kedro run``, in its folder; or ``judge``, anywhere."""
+"""``python -m hvrt_diffuser``, and the program ``hvrt-diffuser``."""
 
+import os
 import sys
-from pathlib import Path
-from typing import Any
+import tempfile
+import traceback
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
+from hvrt_diffuser.command import main as run_command
+from hvrt_diffuser.common import terminal
+
+INTERRUPTED = 130  # exit code of what Ctrl-C ended, as shells have it
 
 
-def main(*args: Any, **kwargs: Any) -> Any:
-    """Run the project's pipelines with the options of ``kedro run``; or judge images in folders."""
-    if not args and not kwargs and sys.argv[1:2] == ["judge"]:
-        from hvrt_diffuser.command import main as judge
+def main() -> None:
+    """Run the command line and exit; what fails is told in one sentence."""
+    sys.argv[0] = "hvrt-diffuser"  # what cards and reports say that was typed
+    sys.exit(_run(sys.argv[1:]))
 
-        sys.exit(judge(sys.argv[2:]))
-    package_name = Path(__file__).parent.name
-    configure_project(package_name)
-    return find_run_command(package_name)(*args, **kwargs)
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = run_command(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt as error:
+        return _fail(f"interrupted{': ' if str(error) else ''}{error}", INTERRUPTED)
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _fail(terminal.describe(error) or _keep(error), 1)
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _keep(error: Exception) -> str:
+    """Keep the traceback of what should not happen, and say where it lies."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="hvrt-diffuser-", suffix=".txt", delete=False
+    ) as file:
+        traceback.print_exception(error, file=file)
+    reason = " ".join(str(error).split())
+    return (
+        f"{type(error).__name__}{': ' if reason else ''}{reason}, which is a fault of this "
+        f"program: {file.name} says where it happened, please report it"
+    )
 
 
 if __name__ == "__main__":

@@ -102,6 +102,24 @@ class HVRTDiffuser:
         return self.sampler.n_classes
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; their numbers where the model does not know names."""
+        names = tuple(self._trained_on.get("classes", ()))
+        known = len(names) == self.n_classes
+        return names if known else tuple(map(str, range(self.n_classes)))
+
+    @property
+    def source(self) -> str | None:
+        """What the real images were read from; None where the model does not know."""
+        return self._trained_on.get("source")
+
+    @property
+    def _trained_on(self) -> dict[str, Any]:
+        """What the pipeline keeps of the real images."""
+        found: dict[str, Any] = self.origin.get("trained_on", {})
+        return found
+
+    @property
     def counts(self) -> Tensor:
         """int64 (k,), the number of training images of each class."""
         return self.sampler.counts

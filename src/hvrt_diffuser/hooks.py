@@ -21,6 +21,7 @@ from hvrt_diffuser.common import terminal
 from hvrt_diffuser.common.files import Turn
 from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
+from hvrt_diffuser.pipelines.known import check_names
 
 __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
 
@@ -62,9 +63,11 @@ class CheckedParameters:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Raise InputError for a parameter that is unknown, missing or out of range."""
+        raw = context.config_loader["parameters"]
+        check_names(raw)  # in milliseconds; what comes next imports torch
         from hvrt_diffuser.pipelines.parameters import check_parameters, complete
 
-        self._parameters = check_parameters(context.config_loader["parameters"])
+        self._parameters = check_parameters(raw)
         self._completed = complete(self._parameters)
         context.config_loader["parameters"] = self._completed
 
@@ -183,15 +186,19 @@ class RunSummary:
         self._start = 0.0
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
-        self._same_run = ""
+        self._see_more: str | None = None
         self._command = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep what ``kedro viz`` needs to show the same run."""
+        if not (Path(context.project_path) / "pyproject.toml").is_file():
+            return  # kedro viz needs a project
         name = context.config_loader.runtime_params.get("run_name")
-        self._same_run = f" --env {context.env}" if context.env else ""
-        self._same_run += f" --params run_name={name}" if name else ""
+        kedro = "kedro" if shutil.which("kedro") else os.path.relpath(sys.executable) + " -m kedro"
+        self._see_more = f"{kedro} viz run"
+        self._see_more += f" --env {context.env}" if context.env else ""
+        self._see_more += f" --params run_name={name}" if name else ""
 
     @hook_impl
     def before_pipeline_run(self, catalog: Any) -> None:
@@ -203,6 +210,8 @@ class RunSummary:
         self._catalog = catalog
 
     def _say_how_to_go_on(self) -> None:
+        if self._see_more is None:
+            return  # no command of Kedro's
         words = [word for word in sys.argv[1:] if word != GO_ON]
         command = shlex.join([Path(sys.argv[0]).name, *words, GO_ON])
         print(  # noqa: T201
@@ -248,7 +257,6 @@ class RunSummary:
             "A look at them": "sample_grid",
             "Report": "report_page",
         }
-        kedro = "kedro" if shutil.which("kedro") else os.path.relpath(sys.executable) + " -m kedro"
         print(  # noqa: T201
             describe_run(
                 evaluation,
@@ -260,7 +268,7 @@ class RunSummary:
                 },
                 seconds=time.perf_counter() - self._start,
                 node_seconds=self._seconds,
-                see_more=f"{kedro} viz run{self._same_run}",
+                see_more=self._see_more,
             )
         )
 

@@ -7,10 +7,13 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from hvrt_diffuser.autoencoders import AUTOENCODERS
 from hvrt_diffuser.common.errors import InputError
@@ -18,9 +21,9 @@ from hvrt_diffuser.common.registry import SAMPLERS, Registry
 from hvrt_diffuser.data.sources import SOURCES
 from hvrt_diffuser.metrics import METRICS, named_metrics
 from hvrt_diffuser.pipelines.experiments.parameters import ExperimentOptions
-from hvrt_diffuser.pipelines.parameters import Parameters
+from hvrt_diffuser.pipelines.parameters import RENAMED, Parameters
 
-__all__ = ["SECTIONS", "as_markdown", "as_text"]
+__all__ = ["SECTIONS", "as_json", "as_markdown", "as_text"]
 
 BLOCKS: dict[str, BaseModel] = {
     name: field.default
@@ -35,6 +38,8 @@ SECTIONS: dict[str, tuple[str, Registry[Any] | Mapping[str, BaseModel]]] = {
     "Metrics": ("what is measured of features: `evaluation.metrics`", METRICS),
 }
 """By title: what the entries are, and a registry of them or options by name."""
+
+REGISTRIES = ("samplers", "autoencoders", "sources", "metrics")
 
 HEAD = """\
 # Parameters, and what can be chosen by a name
@@ -77,6 +82,62 @@ def as_markdown(sections: Mapping[str, Any] = SECTIONS) -> str:
     return "\n\n".join(parts).replace("\n\n\n", "\n\n") + "\n"
 
 
+def as_json() -> str:
+    """The project's own names with their options, which other modules read without importing them.
+
+    An option says whether it is a text or a list of texts, which YAML would take for something
+    else where it looks like a number or a date.
+    """
+    kinds: tuple[Registry[Any], ...] = (SAMPLERS, AUTOENCODERS, SOURCES, METRICS)
+    found: dict[str, Any] = {
+        name: {key: _described(entry) for key, entry in _entries(entries, installed=False)}
+        for name, entries in zip(REGISTRIES, kinds, strict=True)
+    }
+    parameters: dict[str, Any] = {}
+    for name, field in Parameters.model_fields.items():
+        if field.annotation is ExperimentOptions:
+            parameters[name] = {"like": "experiment"}
+        elif isinstance(field.default, BaseModel):
+            parameters[name] = _described(field.default)
+        else:
+            parameters[name] = _option(field, field.get_default(call_default_factory=True))
+    experiment = _described(ExperimentOptions())
+    whole = {"parameters": parameters, "experiment": experiment, "renamed": RENAMED, **found}
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _described(entry: Any) -> dict[str, Any]:
+    options = {name: _option(field, default) for name, field, default in _fields(entry)}
+    kind = {"kind": entry.kind} if hasattr(entry, "kind") else {}
+    return {"what": _what(entry), **kind, "options": options}
+
+
+def _option(field: FieldInfo, default: Any) -> dict[str, Any]:
+    text = _text(field.annotation)
+    shown = {} if default is PydanticUndefined else {"default": to_jsonable_python(default)}
+    return {
+        "type": _kind(field),
+        **shown,
+        "what": field.description or "",
+        **({"text": text} if text else {}),
+    }
+
+
+def _text(annotation: Any) -> str:
+    """``one`` for a text, ``several`` for a list of texts, and else nothing."""
+    if get_origin(annotation) is Annotated:
+        return _text(get_args(annotation)[0])
+    if get_origin(annotation) is tuple:
+        return "several" if _text(get_args(annotation)[0]) == "one" else ""
+    if get_origin(annotation) is Literal:
+        return "one" if all(isinstance(each, str) for each in get_args(annotation)) else ""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    if parts and get_origin(annotation) in (Union, UnionType):
+        kinds = {_text(part) for part in parts}
+        return kinds.pop() if len(kinds) == 1 else ""
+    return "one" if annotation in (str, Path) else ""
+
+
 def _entries(
     entries: Registry[Any] | Mapping[str, Any], *, installed: bool
 ) -> Iterator[tuple[str, Any]]:
@@ -107,8 +168,17 @@ def _what(entry: Any) -> str:
     return f"{entry.what} ({good}from {low:g} to {high:g})"
 
 
-def _options(entry: Any, above: str = "", values: Any = None) -> Iterator[Row]:
+def _options(entry: Any) -> Iterator[Row]:
     """Name, type, default and meaning of each option; those of a nested model by dotted names."""
+    for name, field, default in _fields(entry):
+        shown = "required" if default is PydanticUndefined else _value(default)
+        yield name, _kind(field), shown, field.description or ""
+
+
+def _fields(
+    entry: Any, above: str = "", values: Any = None
+) -> Iterator[tuple[str, FieldInfo, Any]]:
+    """Name, field and default of each option; those of a nested model by dotted names."""
     values = entry if isinstance(entry, BaseModel) else values
     model = type(entry) if isinstance(entry, BaseModel) else entry
     for name, field in getattr(model, "model_fields", {}).items():
@@ -118,11 +188,10 @@ def _options(entry: Any, above: str = "", values: Any = None) -> Iterator[Row]:
         kinds = (field.annotation, *get_args(field.annotation))
         nested = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
         if nested is not field.annotation or nested is None:
-            shown = "required" if field.is_required() and values is None else _value(default)
-            yield f"{above}{name}", _kind(field), shown, field.description or ""
+            yield f"{above}{name}", field, default
         if nested:
             inner = default if isinstance(default, BaseModel) else None
-            yield from _options(nested, f"{above}{name}.", inner)
+            yield from _fields(nested, f"{above}{name}.", inner)
 
 
 def _kind(field: FieldInfo) -> str:
@@ -141,6 +210,8 @@ def _named(annotation: Any) -> str:
         return _named(get_args(annotation)[0])
     if get_origin(annotation) is tuple:
         return f"several of: {_named(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return f"{_named(get_args(annotation)[1])} by name"
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
     parts = [part for part in get_args(annotation) if part is not type(None)]
@@ -166,8 +237,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m hvrt_diffuser.registry", description="List what can be chosen by a name."
     )
-    parser.add_argument("--markdown", action="store_true", help="as docs/parameters.md")
-    sys.stdout.write(as_markdown() if parser.parse_args().markdown else as_text())
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_true", help="as docs/parameters.md")
+    forms.add_argument("--json", action="store_true", help="as pipelines/known.json")
+    given = parser.parse_args()
+    sys.stdout.write(as_json() if given.json else as_markdown() if given.markdown else as_text())
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -289,19 +287,3 @@ class TestAlone:
         kedro(finished_copy, *arguments, cwd=notebooks)
         assert set(finished_copy.hashes()) == before
         assert list(notebooks.iterdir()) == []
-
-    @pytest.mark.slow
-    def test_as_a_module(self, finished_copy: Any) -> None:
-        """``python -m hvrt_diffuser`` is ``kedro run``."""
-        path = finished_copy.file("08_reporting", "partition_table.parquet")
-        path.unlink()
-        arguments = ["--env", "test", "--nodes", "hvrt_fitting.describe_partition"]
-        subprocess.run(
-            [sys.executable, "-m", "hvrt_diffuser", *arguments],
-            cwd=finished_copy.path,
-            env=finished_copy.environment,
-            capture_output=True,
-            timeout=120,
-            check=True,
-        )
-        assert path.exists()

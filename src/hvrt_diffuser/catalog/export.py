@@ -65,8 +65,8 @@ class ExportDataset(AbstractDataset[Export, None]):
             InputError: the folder holds something else, which stays; the card would not tell it
                 for an export; or a class name cannot be that of a folder.
         """
+        self.check_place()
         folder = self._filepath.resolve()  # a link stays one, and its target is replaced
-        _check_replaceable(folder)
         if not is_dataset_card(data.card):
             raise InputError(
                 f"the card for {folder} has no YAML header with the tag of an export, expected "
@@ -82,6 +82,10 @@ class ExportDataset(AbstractDataset[Export, None]):
         with whole_folder(folder) as temporary:
             write(temporary)
             (temporary / CARD).write_bytes(data.card.encode())
+
+    def check_place(self) -> None:
+        """Raise InputError where the folder holds something else, which would be lost."""
+        _check_replaceable(self._filepath.resolve())
 
     def load(self) -> None:
         """Not for Kedro to load.

@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
-import safetensors.torch
-from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
+
+if TYPE_CHECKING:  # importing torch takes seconds, and the hooks of Kedro import this module
+    from torch import Tensor
 
 __all__ = [
     "MADE_BY_KEY",
@@ -116,6 +117,8 @@ def write_tensors(
 
     The bytes depend on the tensors, the header and :func:`made_by` alone.
     """
+    import safetensors.torch
+
     parameters = _made_by.get()
     if parameters is not None:
         header = {**header, MADE_BY_KEY: parameters}

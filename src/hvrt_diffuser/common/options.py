@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from hvrt_diffuser.common.errors import InputError
 
@@ -15,9 +15,32 @@ AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 
 
 class Options(BaseModel):
-    """A block of options: they do not change, and an unknown one is an error."""
+    """A block of options: they do not change, and an unknown one is an error.
+
+    One value where several may stand is several of one: a command line has no lists.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_several(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            name: (value,) if _takes_several(cls, name) and _is_one(value) else value
+            for name, value in values.items()
+        }
+
+
+def _takes_several(model: type[BaseModel], name: str) -> bool:
+    field = model.model_fields.get(name)
+    kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+    return any(get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis for kind in kinds)
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, (str, int, float))
 
 
 def change(where: str, options: AnyOptions, changes: Mapping[str, Any]) -> AnyOptions:

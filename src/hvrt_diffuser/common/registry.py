@@ -13,6 +13,7 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import no_option
 from hvrt_diffuser.common.options import checked
 
 __all__ = ["SAMPLERS", "Registry"]
@@ -127,14 +128,8 @@ class Registry(Generic[T]):
         return checked(where, entry, options or {})
 
     def _refuse(self, name: str, option: str, known: list[str], place: str) -> None:
-        close = get_close_matches(option, known, 1)
         others = [n for n, e in self._own.items() if option in getattr(e, "model_fields", {})]
-        hint = f"expected one of {', '.join(known)}" if known else "it has none"
-        if close:
-            hint = f"did you mean {close[0]}?"
-        elif others:
-            hint += f"; {option} is an option of {', '.join(others)}"
-        raise InputError(f"the {self.kind} {name} has no option {place}{option}: {hint}")
+        raise InputError(no_option(self.kind, name, f"{place}{option}", known, others))
 
     def _installed(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from hvrt_diffuser.common.errors import InputError
 
-__all__ = ["install"]
+__all__ = ["describe", "install"]
 
 
 def install() -> None:
@@ -17,7 +17,7 @@ def install() -> None:
     def report(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        sentence = _sentence(error)
+        sentence = describe(error)
         if sentence is None:
             previous(kind, error, traceback)
         else:
@@ -26,8 +26,8 @@ def install() -> None:
     sys.excepthook = report
 
 
-def _sentence(error: BaseException) -> str | None:
-    """What to tell the user, or None where only a traceback tells."""
+def describe(error: BaseException) -> str | None:
+    """The sentence to tell the user, or None where only a traceback tells."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror and cause.filename is None:

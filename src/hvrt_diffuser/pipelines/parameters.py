@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from hvrt_diffuser import diffuser  # noqa: F401  # registers every sampler and whole model
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.common.devices import DeviceName, resolve_device
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import unknown_parameter
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
@@ -36,11 +37,32 @@ __all__ = [
 ]
 
 
+FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
+LONGEST_NAME = 200  # file systems allow 255, and names of temporary files are longer
+
+
+def _text(run_name: Any) -> Any:
+    """YAML reads a name of digits as a number, and its digits are the name."""
+    if type(run_name) is int:
+        return str(run_name)
+    if not isinstance(run_name, str):
+        raise ValueError("expected a text, and YAML reads none in it: put a letter in front")
+    return run_name
+
+
+def _folder_name(run_name: str) -> str:
+    if not FOLDER_NAME.fullmatch(run_name) or len(run_name.encode()) > LONGEST_NAME:
+        raise ValueError(
+            "expected the name of a folder, of letters, digits, '_', '-' and '.', with no dot in "
+            f"front, of {LONGEST_NAME} bytes at most"
+        )
+    return run_name
+
+
 class Parameters(Options):
     """Everything that a configuration or ``--params`` may set."""
 
-    run_name: str = Field(
-        pattern=r"^[\w.-]+$",
+    run_name: Annotated[str, BeforeValidator(_text), AfterValidator(_folder_name)] = Field(
         description="the folder of the run's files; by --params, else from globals.yml",
     )
     seed: int = Field(0, ge=0, description="of everything random")
@@ -153,10 +175,7 @@ def _unknown(place: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:
     model: Any = Parameters
     for part in place[:-1]:
         model = model.model_fields[part].annotation
-    known = sorted(model.model_fields)
-    close = difflib.get_close_matches(str(place[-1]), known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
-    return f"the parameter {where} is unknown: {hint}"
+    return unknown_parameter(where, model.model_fields)
 
 
 def _check_augmentation(parameters: Parameters, estimator: Any) -> None:

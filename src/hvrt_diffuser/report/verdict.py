@@ -20,7 +20,7 @@ def describe_run(
     places: Mapping[str, str],
     seconds: float,
     node_seconds: Mapping[str, float],
-    see_more: str,
+    see_more: str | None,
 ) -> str:
     """A few lines for the terminal.
 
@@ -30,7 +30,7 @@ def describe_run(
         places: where something lies, by what it is called.
         seconds: wall time of the nodes, their loading and saving included.
         node_seconds: of each node.
-        see_more: the command that shows the rest.
+        see_more: the command that shows the rest, if there is one.
     """
     lines = ["", *(f"{title:18}{place}" for title, place in places.items())]
     if evaluation:
@@ -43,8 +43,8 @@ def describe_run(
     slowest = sorted(node_seconds.items(), key=lambda item: -item[1])[:4]
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in slowest)
     lines += [f"Time              {seconds:.0f} s, most of it: {spent}"]
-    lines += [f"See more          {see_more}", ""]
-    return "\n".join(lines)
+    lines += [f"See more          {see_more}"] if see_more else []
+    return "\n".join([*lines, ""])
 
 
 def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:

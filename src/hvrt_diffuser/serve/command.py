@@ -16,15 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["TOKEN", "add_arguments", "add_parser", "run"]
 
 TOKEN = "HVRT_DIFFUSER_TOKEN"  # a token on the command line stands in the list of processes
-ABOUT = (
-    "Serve a trained model over HTTP: a page at /, and POST /v1/generate. It listens on this "
-    "machine alone unless --host says otherwise, which takes a token."
-)
+ABOUT = """\
+Serve a trained model over HTTP: a page at /, and POST /v1/generate. It listens on this machine
+alone unless --host says otherwise, which takes a token.
+"""
+EXAMPLE = """\
+example:
+  hvrt-diffuser serve made/model --port 8000
+"""
 
 
 def add_parser(subparsers: SubParsers) -> argparse.ArgumentParser:
     """Add ``serve`` to the commands."""
-    parser = subparsers.add_parser("serve", help="serve a model over HTTP", description=ABOUT)
+    parser = subparsers.add_parser(
+        "serve",
+        help="serve a model over HTTP",
+        description=ABOUT,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_arguments(parser)
     return parser
 

@@ -32,12 +32,13 @@ def fit(
     seed: int,
     checkpoint: Checkpoint,
 ) -> HVRTDiffuser:
-    """The chosen sampler, which remembers whose latents it was fitted on, and its autoencoder.
+    """The chosen sampler, which remembers what it was fitted on, and its autoencoder.
 
     A whole model is trained on the images, and has no use for the autoencoder. HVRT's trees are
     fitted on the CPU, and a network on the device.
     """
     estimator, device = chosen.estimator(), resolve_device(chosen.device)
+    real = {"source": images_train.source, "classes": list(images_train.class_names)}
     if estimator.kind == "images":
         model = estimator.fit(
             images_train.images,
@@ -46,7 +47,7 @@ def fit(
             device=device,
             checkpoint=checkpoint,
         )
-        return HVRTDiffuser(autoencoder, model)
+        return HVRTDiffuser(autoencoder, replace(model, origin=model.origin | {"trained_on": real}))
     latents, labels = table_to_latents(latents_train)
     inputs: dict[str, Any] = {}
     if "augmented" in estimator.uses:
@@ -56,7 +57,8 @@ def fit(
     if estimator.network:
         latents = latents.to(device)
     fitted = estimator.fit(latents, labels, seed=seed, **inputs)
-    origin = fitted.origin | {"autoencoder": latents_train.attrs.get("autoencoder")}
+    encoder = latents_train.attrs.get("autoencoder")
+    origin = fitted.origin | {"autoencoder": encoder, "trained_on": real}
     return HVRTDiffuser(autoencoder, replace(fitted, origin=origin))
 
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hvrt_diffuser.command import main
+from hvrt_diffuser.command import main as run_command
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 
@@ -53,7 +53,7 @@ def judge(folders: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callabl
     def run(synthetic: str, *more: str, train: str = "train", test: str | None = "test") -> int:
         given = ["--train", str(folders / train), "--synthetic", str(folders / synthetic)]
         given += ["--test", str(folders / test)] if test else []
-        return main([*given, "--no-training", *more])
+        return run_command(["judge", *given, "--no-training", *more])
 
     yield run
 
@@ -140,7 +140,7 @@ def test_what_does_not_compare_is_one_sentence(
 @pytest.mark.parametrize("require", ["novelty", "novelty=great", "beauty=good"])
 def test_a_requirement_that_is_none_is_refused_before_anything_is_read(require: str) -> None:
     with pytest.raises(InputError, match="QUESTION=GRADE"):
-        main(["--train", "nowhere", "--synthetic", "nowhere", "--require", require])
+        run_command(["judge", "--train", "nowhere", "--synthetic", "nowhere", "--require", require])
 
 
 def test_identical_sets_are_copies_and_like_themselves(
@@ -163,7 +163,7 @@ def test_the_command_is_installed_and_an_error_is_one_line(folders: Path) -> Non
 def test_with_training_every_question_has_its_figures(folders: Path, tmp_path: Path) -> None:
     given = ["--train", folders / "train", "--synthetic", folders / "fresh"]
     given += ["--test", folders / "test", "--seeds", "2", "--out", tmp_path / "out"]
-    assert main([str(each) for each in given]) == 0
+    assert run_command(["judge", *map(str, given)]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     gain = report["gain_over_augmentation"]
     assert gain["low"] <= gain["mean"] <= gain["high"]
