@@ -474,7 +474,7 @@ class TestGenerate:
         self, sampler: HVRTDiffuser, test: LabelledImages
     ) -> None:
         options = self.OPTIONS.model_copy(update={"class_id": 3})
-        with pytest.raises(InputError, match=r"class 3 was asked for, expected one of 0 to 2"):
+        with pytest.raises(InputError, match=r"no class 3, expected one of cat, dog, owl"):
             generate(sampler, test, options, 0)
 
     def test_grid_has_a_row_per_class(self, sampler: HVRTDiffuser, test: LabelledImages) -> None:

@@ -107,7 +107,7 @@ def catalog_files(project: Any) -> set[str]:
         if "filepath" in entry
         and "{" not in name
         and "checkpoint" not in name
-        and name not in {"exported_dataset", *OF_EXPERIMENTS}
+        and name not in {"exported_dataset", "added_images", *OF_EXPERIMENTS}
     }
     return files | BASELINE_FILES | PATTERN_FILES
 
