@@ -112,7 +112,7 @@ def test_stages_that_do_not_run_need_nothing() -> None:
 def test_what_is_adapted_is_said() -> None:
     train, test = hold_out(images({"cat": 150, "dog": 120, "owl": 30}), 0.2, seed=0)
     said = adapted(train, test, check_parameters({"run_name": "x"}), EVERYTHING)
-    assert any("2,000 steps of 16 images" in sentence for sentence in said)
+    assert any("1,000 steps of 16 images" in sentence for sentence in said)
     assert any("60 test images" in sentence for sentence in said)
     assert any("Class owl has 24 training images" in sentence for sentence in said)
     one, other = hold_out(images({"faces": 200}), 0.2, seed=0)

@@ -34,9 +34,8 @@ from hvrt_diffuser.training.loop import Row, Training, shuffled
 
 __all__ = ["Plan", "TrainingOptions", "train_autoencoder"]
 
-PASSES = 12  # over the images, at least
-SEEN = 128_000  # images by all steps together, at least ...
-FEWEST, ENOUGH = 1_000, 2_000  # ... unless that takes more steps than these, or fewer
+PASSES = 12  # over the images ...
+FEWEST = 1_000  # ... unless that takes fewer steps; of 240 photographs, more learn them by heart
 LOOK = 50  # steps between two looks at the loss, at least
 
 
@@ -67,8 +66,8 @@ class TrainingOptions(AutoencoderEstimator):
     steps: int | None = Field(
         None,
         ge=1,
-        description="of the optimiser; null is 12 passes over the training images, and at least as "
-        "many steps as see 128,000 of them, up to 2,000",
+        description="of the optimiser; null is 12 passes over the training images, and at least "
+        "1,000 steps",
     )
     epochs: int | None = Field(
         None, ge=1, description="passes over the training images, in place of steps"
@@ -148,8 +147,7 @@ class TrainingOptions(AutoencoderEstimator):
         a_pass = n_train // batch_size
         if self.epochs is not None:
             return Plan(n_train, batch_size, self.epochs * a_pass, 1)
-        least = min(max(SEEN // batch_size, FEWEST), ENOUGH)
-        steps = self.steps or max(PASSES * a_pass, least)
+        steps = self.steps or max(PASSES * a_pass, FEWEST)
         return Plan(n_train, batch_size, steps, -(-LOOK // a_pass))
 
     def fit(

@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
+from typing_extensions import Self
 
 from hvrt_diffuser.classifiers.network import Classifier
 from hvrt_diffuser.common.errors import InputError
@@ -24,6 +25,8 @@ from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
 
+AT_A_STEP = 128  # images, in training
+FEW, FEW_AT_ONCE = 512, 32  # images of a row, and then of a step
 BATCH_SIZE = 500  # in evaluation, and fewer images of more than 128 pixels a side:
 AT_ONCE = 2**23  # pixels
 
@@ -33,12 +36,25 @@ class ClassifierOptions(Options):
 
     width: int = Field(16, ge=1, description="channels at half the image's size")
     steps: int = Field(150, ge=2, description="optimiser steps")
-    batch_size: int = Field(128, ge=2, description="images per step, or all if there are fewer")
+    batch_size: int | None = Field(
+        None,
+        ge=2,
+        description="images per step, or all if there are fewer; null is 128, and in TSTR 32 for "
+        "all rows where the smallest has fewer than 512 images",
+    )
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     weight_decay: float = Field(
         0.01, ge=0, description="of AdamW, per step and unit of learning rate"
     )
     precision: Precision = Field("float32", description="of the convolutions")
+
+    def for_rows(self, n: int) -> Self:
+        """The same for every row of a table, of which the smallest has ``n`` images.
+
+        Of few images, steps of 128 are many passes over all of them, and most of the time.
+        """
+        few = self.batch_size is None and n < FEW
+        return self.model_copy(update={"batch_size": FEW_AT_ONCE}) if few else self
 
 
 class JudgeOptions(ClassifierOptions):
@@ -230,7 +246,7 @@ def _begin(
             logits = network(x)
         return (F.cross_entropy(logits.float(), labels[index]),)
 
-    batches = _endless(len(images), min(options.batch_size, len(images)), source)
+    batches = _endless(len(images), min(options.batch_size or AT_A_STEP, len(images)), source)
     return training, lambda steps: training.run(loss, islice(batches, steps))
 
 

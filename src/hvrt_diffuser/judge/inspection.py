@@ -33,7 +33,7 @@ LISTED = 50  # of each kind; the counts are complete
 FOLDS = 4
 FEWEST = 20  # images of a class whose labels can be doubted
 RECOGNISED = 0.7  # of images that the classifier was not trained on: below, its doubts are its own
-EPOCHS = 5
+EPOCHS, AT_A_STEP = 5, 128  # passes, and images of a step
 STEPS = (150, 1000)
 
 
@@ -306,7 +306,7 @@ def _cross_fitted(
     folds = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = folds(FOLDS, shuffle=True, random_state=fold_seed)
     if options is None:
-        steps = EPOCHS * len(labels) // ClassifierOptions().batch_size
+        steps = EPOCHS * len(labels) // AT_A_STEP
         options = ClassifierOptions(
             width=8, learning_rate=4e-3, steps=min(max(steps, STEPS[0]), STEPS[1])
         )
@@ -316,7 +316,7 @@ def _cross_fitted(
             images[kept],
             labels[kept],
             k,
-            options.model_copy(update={"batch_size": min(options.batch_size, len(kept))}),
+            options,
             seed=derive_seed(seed, "inspection", fold),
             device=device,
         )

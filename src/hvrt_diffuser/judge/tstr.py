@@ -169,6 +169,7 @@ def train_and_test(
             f"all {len(test):,} real test images are of one class, expected at least two: there is "
             "nothing to classify"
         )
+    options = options.for_rows(min((task.n for task in tasks), default=0))
     tested = dict(done.probabilities) if done else {}
     reverse = dict(done.reverse) if done else {}
     left_out = dict(done.left_out) if done else {}

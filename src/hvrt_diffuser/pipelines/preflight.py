@@ -140,7 +140,7 @@ def _of_memory(
     if "evaluation_metrics" in made:
         everything = (len(train) + len(test)) * c * h * w / 1e6
         judge = parameters.evaluation.judge
-        step = min(judge.batch_size, len(train)) * judge.width * halved
+        step = min(judge.batch_size or 128, len(train)) * judge.width * halved
         needs["evaluation"] = max(EVALUATION * everything, step)
     if not needs or free is None:
         return
