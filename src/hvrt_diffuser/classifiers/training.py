@@ -39,8 +39,8 @@ class ClassifierOptions(Options):
     batch_size: int | None = Field(
         None,
         ge=2,
-        description="images per step, or all if there are fewer; null is 128, and in TSTR 32 for "
-        "all rows where the smallest has fewer than 512 images",
+        description="images per step, or all if there are fewer; null is 128, or 32 where there "
+        "are fewer than 512 images, in TSTR of the smallest row",
     )
     learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
     weight_decay: float = Field(
@@ -130,6 +130,7 @@ def train_judge(
     Returns:
         The network with the best validation loss, in evaluation mode on the CPU.
     """
+    options = options.for_rows(len(images))
     kept, held_out = _split(
         labels, options.validation_fraction, derive_seed(seed, "judge", "split")
     )
