@@ -19,7 +19,7 @@ from hvrt_diffuser.data.classes import class_index
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics.likeness import fewest_for_excess
 from hvrt_diffuser.pipelines.parameters import Parameters
-from hvrt_diffuser.pipelines.tstr.tasks import FEWEST
+from hvrt_diffuser.pipelines.tstr.tasks import FEWEST, REPETITIONS
 
 __all__ = ["Problem", "adapted", "corrected", "problems", "refuse"]
 
@@ -186,9 +186,10 @@ def adapted(
         elif len(test) < FEWEST:
             found.append(
                 f"There are {len(test):,} test images, and with fewer than {FEWEST} every real "
-                "image is tested in turn, by classifiers and generators of the others."
+                "image is tested in turn, by classifiers and generators of the others, in at most "
+                f"{REPETITIONS} repetitions."
             )
-        if k > 1 and tstr.few_shot and least < tstr.few_shot:
+        elif tstr.few_shot and least < tstr.few_shot:
             small = train.class_names[int(counts.argmin())]
             found.append(
                 f"Class {small} has {least:,} training images: rows of few images have as many of "

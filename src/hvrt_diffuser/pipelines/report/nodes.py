@@ -91,7 +91,7 @@ def _charts(history: pd.DataFrame, tstr: dict[str, Any] | None) -> dict[str, Pic
             plot_training_curves(history),
             "The loss of the autoencoder in training.",
             f"The training loss falls from {history['train_loss'].iloc[0]:.1f} to "
-            f"{last['train_loss']:.1f} nats per image in {len(history)} epochs.",
+            f"{last['train_loss']:.1f} nats per image in {int(last['epoch']):,} epochs.",
         )
     }
     if tstr:

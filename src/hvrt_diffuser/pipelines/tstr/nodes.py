@@ -14,7 +14,7 @@ from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions, Task, cross_fit, tabulate, train_and_test
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
-from hvrt_diffuser.pipelines.tstr.tasks import list_tasks, plan_rows
+from hvrt_diffuser.pipelines.tstr.tasks import REPETITIONS, list_tasks, plan_rows
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = ["plot_tstr", "tabulate_tstr", "train_synthetic_test_real"]
@@ -66,6 +66,7 @@ def train_synthetic_test_real(
     }
     if plan.fold_of is not None:
         assert plan.pool is not None, "they come together"
+        how["seeds"] = min(task.seeds, REPETITIONS)
         return cross_fit(tasks_of, plan.pool, plan.fold_of, task.classifier, **how)
     return train_and_test(tasks_of(images_train), images_test, task.classifier, **how)
 

@@ -30,11 +30,12 @@ from hvrt_diffuser.judge.rows import (
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal
 
-__all__ = ["FEWEST", "Plan", "list_tasks", "plan_rows"]
+__all__ = ["FEWEST", "REPETITIONS", "Plan", "list_tasks", "plan_rows"]
 
 Key = tuple[str, int]
 UNTIL = "real_all_until_validation"
 FEWEST = 200  # test images; with fewer, every real image is tested by what saw the other folds
+REPETITIONS = 3  # at most, where every image is tested in turn: each is five trainings
 SAW_ALL = (
     f"there are fewer than {FEWEST} test images, so that every real image is one in turn, and its "
     "generator has seen them"
