@@ -46,6 +46,7 @@ def test_the_first_interrupt_says_how_to_go_on_and_interrupts() -> None:
     code = """
 import signal, time
 from hvrt_diffuser.common.interruption import on_interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
 on_interrupt(lambda: print("go on", flush=True))
 try:
     print("ready", flush=True)

@@ -94,7 +94,10 @@ def test_a_group_that_is_null_is_left_out(base: BaseOptions, make_experiment: Ma
     [
         ({"hvr": {}}, "there is no sampler called 'hvr'.*did you mean hvrt"),
         ({"hvrt": {"options": {"noise": 1.0}}}, "no option x.jobs.hvrt.sampler.noise"),
-        ({"hvrt": {"options": {"components": 3}}}, "components is an option of mixture"),
+        (
+            {"hvrt": {"options": {"components": 3}}},
+            "components is an option of gaussian, .*mixture",
+        ),
         ({"hvrt": {"grid": {"sampler.noise_scale": [1.0, -1.0]}}}, "noise_scale is -1.0"),
         ({"hvrt": {"grid": {"tstr.n": [1]}}}, "x.jobs.hvrt changes tstr.n, expected options such"),
         ({"hvrt": {"autoencoder": {"bta": 1.0}}}, "x.jobs.hvrt.autoencoder.bta"),

@@ -54,6 +54,8 @@ def on_interrupt(say: Callable[[], None]) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:  # as of a shell's job in the background
+        return
 
     def heard(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
