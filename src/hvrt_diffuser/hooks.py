@@ -127,7 +127,7 @@ class CheckedParameters:
 
         both = self._images["images_train"], self._images["images_test"]
         if found := problems(*both, self._parameters, self._outputs):
-            raise refuse(found, [Path(sys.argv[0]).name, *sys.argv[1:]])
+            raise refuse(found, [*_program(), *sys.argv[1:]])
         for sentence in adapted(*both, self._parameters, self._outputs):
             logger.info(sentence)
 
@@ -213,7 +213,7 @@ class RunSummary:
         if self._see_more is None:
             return  # no command of Kedro's
         words = [word for word in sys.argv[1:] if word != GO_ON]
-        command = shlex.join([Path(sys.argv[0]).name, *words, GO_ON])
+        command = shlex.join([*_program(), *words, GO_ON])
         print(  # noqa: T201
             "\nInterrupted. What is written is whole. This command goes on from there: " + command,
             file=sys.stderr,
@@ -271,6 +271,11 @@ class RunSummary:
                 see_more=self._see_more,
             )
         )
+
+
+def _program() -> list[str]:
+    """What was typed before the arguments: ``kedro``, or ``python -m kedro``."""
+    return Path(sys.argv[0]).name.split()
 
 
 def _place(catalog: Any, name: str) -> str:
