@@ -40,7 +40,7 @@ def make_app(diffuser: HVRTDiffuser, options: ServeOptions) -> FastAPI:
         diffuser: on the device that it draws on.
         options: limits, and the token.
     """
-    names: tuple[str, ...] = _names(diffuser)
+    names = diffuser.class_names
     shape = tuple(diffuser.generate(1, seed=0).shape[1:])
     counters = Counters()
     app = FastAPI(
@@ -147,9 +147,3 @@ def make_app(diffuser: HVRTDiffuser, options: ServeOptions) -> FastAPI:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_middleware(Guard, token=options.token, counters=counters)
     return app
-
-
-def _names(diffuser: HVRTDiffuser) -> tuple[str, ...]:
-    """The names of the classes; their numbers where the model knows none."""
-    known = getattr(diffuser, "class_names", None)
-    return tuple(known or map(str, range(diffuser.n_classes)))
