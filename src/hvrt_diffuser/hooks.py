@@ -18,12 +18,13 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import Turn
 from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.pipelines.known import check_names
 
-__all__ = ["CheckedParameters", "RawImages", "RunSummary"]
+__all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary"]
 
 logger = logging.getLogger(__name__)
 terminal.install()
@@ -85,7 +86,6 @@ class CheckedParameters:
         check_devices(self._parameters)
         given = run_params.get("runtime_params") or {}
         sampler = self._parameters.generation.sampler
-        self._lineage = Lineage(self._completed, catalog)
         makers = {
             output: name
             for name, stages in reversed(pipelines.items())
@@ -93,8 +93,10 @@ class CheckedParameters:
             for output in stages.all_outputs()
         }
         inputs = sorted(pipeline.inputs())
-        self._lineage.check(inputs, makers)
-        check_read(given, inputs, self._lineage.of_node(inputs), pipelines, sampler)
+        self._lineage = Lineage(self._completed, catalog, makers)
+        self._lineage.check(inputs)
+        self._lineage.check_together(inputs)
+        check_read(given, inputs, self._lineage.of_node(inputs).parameters, pipelines, sampler)
         self._outputs = pipeline.all_outputs()
         self._images: dict[str, Any] = {}
         self._freshness = Freshness(catalog, self._lineage)
@@ -108,9 +110,18 @@ class CheckedParameters:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Let what the node makes say what it was made with."""
+        """Let what the node makes say what it was made with and of."""
+        self._lineage.check_together(node.inputs)  # some may have been made in this run
         self._unsaved[node.name] = {*node.outputs}
         self._lineage.keep(node.outputs, self._lineage.of_node(node.inputs))
+
+    @hook_impl
+    def before_dataset_saved(self, data: Any, node: Node) -> None:
+        """Let what was read say from which images: splits of two sources are not one."""
+        from hvrt_diffuser.data.images import LabelledImages
+
+        if "raw_images" in node.inputs and isinstance(data, LabelledImages):
+            self._lineage.keep_source(node.outputs, data.source)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
@@ -154,6 +165,41 @@ def _pictures_first(pipeline: Pipeline) -> None:
         ahead = pipeline.to_outputs(*sorted(wanted)).nodes
         others = [node for node in pipeline.nodes if node not in ahead]
         pipeline.nodes = [*ahead, *others]
+
+
+class OneAtATime:
+    """A run is one process's alone, but for experiments, which divide their work among several."""
+
+    def __init__(self) -> None:
+        self._turn: Turn | None = None
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
+        """Raise InputError where another process is at work on the run."""
+        folder = Path(str(catalog["autoencoder"]._filepath)).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        turn = Turn(folder)
+        if not turn.take_if_free(shared="experiments" in pipeline.inputs()):
+            raise InputError(
+                f"another process is at work on the run {folder.name}, expected none, or each "
+                "would write over what the other reads: wait for it, or choose another run_name"
+            )
+        self._turn = turn
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Let others have it."""
+        self._give()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let others have it."""
+        self._give()
+
+    def _give(self) -> None:
+        if self._turn is not None:
+            self._turn.give()
+            self._turn = None
 
 
 class RawImages:

@@ -1,8 +1,14 @@
 """Project settings, read by Kedro."""
 
-from hvrt_diffuser.hooks import CheckedParameters, FreshnessCatalog, RawImages, RunSummary
+from hvrt_diffuser.hooks import (
+    CheckedParameters,
+    FreshnessCatalog,
+    OneAtATime,
+    RawImages,
+    RunSummary,
+)
 
-HOOKS = (CheckedParameters(), RawImages(), RunSummary())
+HOOKS = (CheckedParameters(), RawImages(), RunSummary(), OneAtATime())
 DATA_CATALOG_CLASS = FreshnessCatalog
 
 # An environment that sets one parameter of a block keeps the others.

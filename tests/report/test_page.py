@@ -80,6 +80,15 @@ LOOK: dict[str, Any] = {
     "leaks": {"exact": 1, "near": 1, "group": 0, "rows": [3, 5]},
     "groups": None,
     "doubtful": None,
+    "ingest": {
+        "source": "images in a folder",
+        "shape": [3, 24, 32],
+        "classes": {"a": {"train": 40, "test": 20}},
+        "notes": [
+            {"what": "turned upright by EXIF", "n": 1234, "names": ["a/<b>.jpg", "a/c.jpg"]},
+            {"what": "grey, made RGB", "n": None, "names": []},
+        ],
+    },
 }
 SAID = "2 test images were left out, since they stand in the training images as well"
 
@@ -155,6 +164,15 @@ def read(page: str) -> Reader:
     return reader
 
 
+def test_what_was_done_with_which_files_is_a_table(
+    evaluation: Any, tstr: Any, pictures: Any
+) -> None:
+    text = read(render_page(report(evaluation, tstr), pictures)).text
+    assert "read, as images of 32 by 24 pixels, in colour" in text
+    assert "turned upright by EXIF1,234a/<b>.jpg, a/c.jpg" in text
+    assert "grey, made RGB-" in text
+
+
 @pytest.mark.parametrize("with_tstr", [True, False])
 def test_loads_nothing_and_runs_nothing(
     evaluation: Any, tstr: Any, pictures: Any, with_tstr: bool
@@ -225,7 +243,7 @@ def test_a_narrow_screen_names_the_column_of_every_figure(
     found = read(page)
     assert all(found.wrapped)
     headed = [rows for rows in found.tables if rows[0][0][0] == "th"]
-    assert len(headed) == (7 if with_tstr else 6)
+    assert len(headed) == (8 if with_tstr else 7)
     for rows in headed:
         for row in rows[1:]:
             assert len(row) == len(rows[0])

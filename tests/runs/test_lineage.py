@@ -98,7 +98,8 @@ def test_a_device_and_a_place_do_not_matter(finished_copy: Any, kedro_here: Any)
 
 
 def test_metrics_say_what_they_were_made_with(finished: Any) -> None:
-    found = json.loads(finished.file("08_reporting", "evaluation.json").read_text())["made_by"]
+    made_by = json.loads(finished.file("08_reporting", "evaluation.json").read_text())["made_by"]
+    found = made_by["parameters"]
     assert found["generation.sampler"] == "hvrt"
     assert found["ae_training.latent_dim"] == 8  # of what it was made of
     assert found["evaluation.judge.steps"] == 60

@@ -43,7 +43,7 @@ def test_is_generated_from_evaluated_and_exported(
     assert found["origin"]["sampler"] == name
     assert found["n"]["synthetic"] == 500
     assert name in card
-    assert (found["made_by"]["generation.sampler"]) == name
+    assert (found["made_by"]["parameters"]["generation.sampler"]) == name
 
 
 def test_the_posterior_needs_a_vae(finished_copy: Any, kedro_here: Any, sentence: Any) -> None:

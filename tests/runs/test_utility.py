@@ -23,7 +23,7 @@ def test_an_imbalance_on_purpose(finished_copy: Any, kedro_here: Any) -> None:
     assert found["counts"]["0"] == found["counts"]["1"] == 20
     assert found["counts"]["2"] == 400
     assert len(found["rows"]) + len(found["left_out"]) == 7
-    assert found["made_by"]["balance.counts.0"] == 20
+    assert found["made_by"]["parameters"]["balance.counts.0"] == 20
 
 
 def test_even_classes_are_told(finished_copy: Any, kedro_here: Any, sentence: Any) -> None:

@@ -7,8 +7,8 @@ from hvrt_diffuser.catalog.models import CheckpointDataset, PathDataset, SavedDa
 from hvrt_diffuser.catalog.reports import (
     FigureDataset,
     MetricsDataset,
+    PageDataset,
     TableDataset,
-    TextFileDataset,
 )
 from hvrt_diffuser.catalog.synthetic import SyntheticImagesDataset
 
@@ -19,10 +19,10 @@ __all__ = [
     "FigureDataset",
     "ImageSourceDataset",
     "MetricsDataset",
+    "PageDataset",
     "PathDataset",
     "SavedDataset",
     "SyntheticImagesDataset",
     "TableDataset",
-    "TextFileDataset",
     "check_latents_table",
 ]

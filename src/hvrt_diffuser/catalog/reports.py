@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,12 +15,15 @@ from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import ParquetDataset
 from kedro_datasets.text import TextDataset
+from matplotlib.figure import Figure
+from PIL import Image
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
 
-__all__ = ["FigureDataset", "MetricsDataset", "TableDataset", "TextFileDataset"]
+__all__ = ["FigureDataset", "MetricsDataset", "PageDataset", "TableDataset"]
 
+PAGE_META = f'<meta name="{MADE_BY_KEY}" content="'
 PNG_END = b"IEND\xaeB`\x82"  # the last chunk and its checksum
 
 
@@ -85,9 +89,26 @@ class TableDataset(_WholeFile, ParquetDataset):
 
 
 class FigureDataset(_WholeFile, MatplotlibDataset):
-    """A matplotlib figure as PNG."""
+    """A matplotlib figure as PNG, with what it was made with and of as a text of it."""
 
-    DEFAULT_SAVE_ARGS = {"format": "png", "dpi": 150, "metadata": {"Software": None}}  # noqa: RUF012
+    DEFAULT_SAVE_ARGS = {"format": "png", "dpi": 150}  # noqa: RUF012
+
+    made_by: dict[str, Any] | None = None
+
+    def save(self, data: Figure) -> None:
+        """Write the figure, whole or not at all."""
+        said = {} if self.made_by is None else {MADE_BY_KEY: json.dumps(self.made_by)}
+        self._save_args["metadata"] = {"Software": None, **said}
+        super().save(data)
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """What the file says that it was made with and of."""
+        try:
+            with Image.open(str(self._filepath)) as picture:
+                found: dict[str, Any] = json.loads(picture.info[MADE_BY_KEY])
+        except (OSError, KeyError, ValueError):
+            return None
+        return found
 
     def _exists(self) -> bool:
         try:
@@ -96,8 +117,26 @@ class FigureDataset(_WholeFile, MatplotlibDataset):
             return False
 
 
-class TextFileDataset(_WholeFile, TextDataset):
-    """A text, such as a page."""
+class PageDataset(_WholeFile, TextDataset):
+    """A page of HTML, with what it was made with and of in its head."""
+
+    made_by: dict[str, Any] | None = None
+
+    def save(self, data: str) -> None:
+        """Write the page, whole or not at all."""
+        if self.made_by is not None:
+            held = html.escape(json.dumps(self.made_by))
+            data = data.replace("</head>", f'{PAGE_META}{held}">\n</head>', 1)
+        super().save(data)
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """What the file says that it was made with and of."""
+        try:
+            held = Path(str(self._filepath)).read_text().split(PAGE_META, 1)[1]
+            found: dict[str, Any] = json.loads(html.unescape(held.split('"', 1)[0]))
+        except (OSError, IndexError, ValueError):
+            return None
+        return found
 
 
 class MetricsDataset(_WholeFile, JSONDataset):

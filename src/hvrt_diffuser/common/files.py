@@ -193,11 +193,15 @@ class Turn:
         """Wait until no other process has it."""
         fcntl.flock(self._open(), fcntl.LOCK_EX)
 
-    def take_if_free(self) -> bool:
-        """Take it unless another process has it; whether this one has it now."""
+    def take_if_free(self, *, shared: bool = False) -> bool:
+        """Take it unless another process has it; whether this one has it now.
+
+        Args:
+            shared: with all others who take it shared.
+        """
         descriptor = self._open()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             self.give()
             return False

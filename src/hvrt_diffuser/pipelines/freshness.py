@@ -12,21 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 import hvrt_diffuser
-from hvrt_diffuser.catalog import CheckpointDataset, ImageSourceDataset, PathDataset
 from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.pipelines.digests import content_digest, lasts
 from hvrt_diffuser.pipelines.lineage import Lineage
 
-__all__ = ["Freshness", "code_version", "digest"]
+__all__ = ["Freshness", "code_version"]
 
 RECORD = "nodes"  # the dataset that holds the records
 TIMES = "stages"  # times and memory of nodes, which differ each time
-PASSING = (CheckpointDataset, PathDataset)  # of work that is under way
-CHUNK = 2**20  # bytes
 
 
 class Freshness:
@@ -62,57 +59,14 @@ class Freshness:
     def _record(self, node: Node) -> dict[str, Any]:
         return {
             "code": code_version(),
-            "parameters": self._lineage.of_node(node.inputs),
+            "parameters": self._lineage.of_node(node.inputs).parameters,
             "inputs": self._digests(name for name in node.inputs if name != TIMES),
             "outputs": self._digests(node.outputs),
         }
 
     def _digests(self, names: Iterable[str]) -> dict[str, str | None]:
-        datasets = {
-            name: self._catalog.get(name)
-            for name in names
-            if not name.startswith("params:") and name != "parameters"
-        }
-        return {name: digest(dataset) for name, dataset in datasets.items() if _lasts(dataset)}
-
-
-def _lasts(dataset: Any) -> bool:
-    return isinstance(dataset, AbstractDataset) and (
-        isinstance(dataset, ImageSourceDataset)
-        or (hasattr(dataset, "_filepath") and not isinstance(dataset, PASSING))
-    )
-
-
-def digest(dataset: Any) -> str | None:
-    """SHA-256 of the file or folder of a dataset, None where there is none.
-
-    Of a folder of real images it is that of names, sizes and times of change: there may be many.
-    """
-    if isinstance(dataset, ImageSourceDataset):
-        return dataset.fingerprint()
-    path = Path(str(dataset._filepath))
-    if path.is_file():
-        stat = path.stat()
-        return _of_file(path, stat.st_mtime_ns, stat.st_size)
-    if not path.is_dir():
-        return None
-    found = hashlib.sha256()
-    for each in sorted(path.rglob("*")):
-        if each.is_file():
-            stat = each.stat()
-            found.update(f"{each.relative_to(path)}".encode(errors="surrogateescape"))
-            found.update(_of_file(each, stat.st_mtime_ns, stat.st_size).encode())
-    return found.hexdigest()
-
-
-@cache
-def _of_file(path: Path, changed: int, size: int) -> str:
-    """Looked at once, unless it has changed since."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(CHUNK):
-            found.update(data)
-    return found.hexdigest()
+        datasets = {name: self._catalog.get(name) for name in names}
+        return {name: content_digest(each) for name, each in datasets.items() if lasts(each)}
 
 
 @cache
