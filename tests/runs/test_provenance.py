@@ -116,3 +116,19 @@ def test_two_processes_do_not_work_on_one_run(
     first.send_signal(signal.SIGKILL)
     first.wait()
     kedro_here(finished_copy, *alone)
+
+
+@pytest.mark.slow
+def test_a_run_in_pieces_ends_with_the_same_bytes(
+    finished: Any, project: Any, kedro_here: Any
+) -> None:
+    """What a header holds has one order, whether the run met it in memory or in files."""
+    run = ("run", "--env", "test")
+    kedro_here(project, *run, "--pipelines", "data_ingest,ae_training")
+    kedro_here(project, *run, "--only-missing-outputs")
+    whole, pieces = finished.hashes(), project.hashes()
+    assert whole.keys() == pieces.keys()
+    # Times stand in them, or the command as it was typed.
+    timed = {"stages.json", "nodes.json", "report.json", "report.html", "README.md"}
+    other = {name for name in whole if whole[name] != pieces[name]}
+    assert {Path(name).name for name in other} <= timed

@@ -107,7 +107,7 @@ class Lineage:
                 files[name] = digest
         own = look_up(self._parameters, reads(inputs, self._parameters["generation"]["sampler"]))
         own = {k: v for k, v in own.items() if k.rpartition(".")[2] not in NO_MATTER}
-        return Origin(parameters | own, files)
+        return Origin(_sorted(parameters | own), _sorted(files))
 
     def keep(self, outputs: Sequence[str], origin: Origin) -> None:
         """Remember it for datasets that are about to be made, and let them write it."""
@@ -121,7 +121,8 @@ class Lineage:
         """Remember also which real images they were read from."""
         for name in outputs:
             origin = self._known[name]
-            self.keep([name], Origin(origin.parameters, {**origin.files, REAL: source}))
+            files = _sorted({**origin.files, REAL: source})
+            self.keep([name], Origin(origin.parameters, files))
 
     def _of(self, name: str) -> Origin:
         if name not in self._known:
@@ -139,6 +140,11 @@ class Lineage:
 
     def _maker(self, name: str) -> str:
         return self._makers.get(name, "its pipeline")
+
+
+def _sorted(by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """In one order, whether they came from this run or from files: a file's bytes keep it."""
+    return dict(sorted(by_name.items()))
 
 
 def _plain(value: Any) -> str:
