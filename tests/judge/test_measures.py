@@ -46,6 +46,7 @@ def test_sets_and_extractors_are_in_the_names(evidence: Evidence) -> None:
     assert set(found["vendi_classifier"]) == set(found["inception_score_classifier"]) == set(SETS)
     assert "kid_pixels" not in found
     spaces = {"dcr_image", "dcr_raw", "dcr_latent", "authentic_raw", "attribution", "ks"}
+    spaces |= {"likelihood_gap_raw"}
     assert spaces < set(found)
 
 

@@ -22,6 +22,7 @@ from hvrt_diffuser.metrics import (
     Metric,
     attribution,
     kolmogorov_smirnov,
+    likelihood_gap,
     named_metrics,
     novelty,
     wasserstein,
@@ -153,6 +154,19 @@ def _in_images(evidence: Evidence) -> Measured:
             SYNTHETIC: novel.authentic,
             TEST: novel.authentic_held_out,
         }
+    found["likelihood_gap_raw"] = {
+        SYNTHETIC: likelihood_gap(
+            *(
+                pixels(_some(images, evidence.seed))
+                for images in (
+                    evidence.training,
+                    evidence.images[TEST],
+                    evidence.images[SYNTHETIC],
+                )
+            ),
+            seed=derive_seed(evidence.seed, "evaluation", "likelihood"),
+        )
+    }
     return found
 
 

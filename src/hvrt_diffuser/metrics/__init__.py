@@ -6,6 +6,7 @@ from hvrt_diffuser.metrics.duplicates import equal_images, near_images, usual_di
 from hvrt_diffuser.metrics.frechet import frechet_distance, frechet_distance_at_infinity
 from hvrt_diffuser.metrics.inception import inception_score
 from hvrt_diffuser.metrics.kernels import KernelDistance, kernel_distance, mmd
+from hvrt_diffuser.metrics.likelihood import likelihood_gap
 from hvrt_diffuser.metrics.likeness import Excess, excess_frechet, kernel_test
 from hvrt_diffuser.metrics.manifold import Manifold, manifold
 from hvrt_diffuser.metrics.marginals import kolmogorov_smirnov, wasserstein
@@ -59,6 +60,7 @@ __all__ = [
     "kernel_distance",
     "kernel_test",
     "kolmogorov_smirnov",
+    "likelihood_gap",
     "manifold",
     "mann_whitney_z",
     "membership",

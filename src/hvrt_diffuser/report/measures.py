@@ -43,6 +43,7 @@ OTHERS = {
         f"authentic_{key}": Reading(f"farther from training images than they are, {space}", "more")
         for key, space in SPACES.items()
     },
+    "likelihood_gap_raw": Reading("fresh images likelier than training images", "about 0"),
     "classifier_test_classifier": Reading("told apart by a classifier", "0.5"),
     "nearest_neighbour_test_classifier": Reading("told apart by neighbours", "0.5"),
 }
