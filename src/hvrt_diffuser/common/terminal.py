@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import sys
+from traceback import walk_tb
 from types import TracebackType
 
 from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["describe", "install"]
+
+# What Kedro refuses in words of its own, before anything runs: in a module, or by a class.
+OF_COMMAND = (
+    "kedro registry list and kedro registry describe PIPELINE tell the names, and kedro run --help "
+    "the options"
+)
+OF_CONFIGURATION = "correct it below conf/"
+ADVICE = {
+    "kedro.pipeline.pipeline": OF_COMMAND,
+    "kedro.framework.session.session": OF_COMMAND,
+    "kedro.utils": OF_COMMAND,
+    "DatasetNotFoundError": OF_COMMAND,
+    "MissingConfigException": "the folders below conf/ are the environments",
+    "ParserError": OF_CONFIGURATION,
+    "InterpolationKeyError": OF_CONFIGURATION,
+    "InterpolationResolutionError": OF_CONFIGURATION,
+    "UnsupportedInterpolationType": OF_CONFIGURATION,
+    "GrammarParseError": OF_CONFIGURATION,
+}
 
 
 def install() -> None:
@@ -35,4 +55,16 @@ def describe(error: BaseException) -> str | None:
         if isinstance(cause, InputError | OSError | FloatingPointError):
             return str(cause)
         cause = cause.__cause__ or cause.__context__
-    return None
+    return _of_kedro(error)
+
+
+def _of_kedro(error: BaseException) -> str | None:
+    """What Kedro says of a command or a configuration that it refuses, and what to do."""
+    advice = ADVICE.get(type(error).__name__)
+    if advice is None and isinstance(error, (ValueError, AttributeError)):
+        frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+        advice = ADVICE.get(frames[-1].f_globals.get("__name__", "")) if frames else None
+    if advice is None:
+        return None
+    said = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
+    return f"{said}: {advice}"

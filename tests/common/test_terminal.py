@@ -1,0 +1,70 @@
+"""What the terminal says of a command or a configuration that Kedro itself refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.pipeline import Pipeline, node
+from kedro.utils import load_obj
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.terminal import describe
+
+PIPELINE = Pipeline([node(lambda a: a, "a", "b", name="first")])
+
+
+def configuration(text: str) -> Callable[[Path], Any]:
+    def load(folder: Path) -> Any:
+        for name in ("base", "local"):
+            (folder / name).mkdir()
+        (folder / "base" / "parameters.yml").write_text(text)
+        loader = OmegaConfigLoader(str(folder), base_env="base", default_run_env="local")
+        return loader["parameters"]
+
+    return load
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a node": (lambda _: PIPELINE.only_nodes("second"), "named ['second']: kedro registry"),
+    "a dataset": (lambda _: PIPELINE.to_outputs("c"), "named ['c']: kedro registry"),
+    "a tag": (lambda _: PIPELINE.filter(tags=["none"]), "filters: kedro registry"),
+    "a runner": (lambda _: load_obj("Nobody", "kedro.runner"), "'Nobody': kedro registry"),
+    "an environment": (
+        lambda folder: OmegaConfigLoader(str(folder), base_env="none")["parameters"],
+        "the folders below conf/ are the environments",
+    ),
+    "a value of nothing": (configuration("seed: ${none}"), "'none' not found: correct it"),
+    "a value half written": (configuration("seed: ${"), "correct it below conf/"),
+    "YAML that breaks off": (configuration("seed: ["), "parameters.yml"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_it_is_one_sentence_with_what_to_do(tmp_path: Path, case: str) -> None:
+    refuse, said = REFUSED[case]
+    with pytest.raises(Exception) as error:
+        refuse(tmp_path)
+    sentence = describe(error.value)
+    assert sentence is not None
+    assert said in sentence
+    assert "\n" not in sentence
+
+
+def test_an_error_of_the_code_keeps_its_traceback() -> None:
+    with pytest.raises(ValueError, match="odd") as error:
+        raise ValueError("odd")
+    assert describe(error.value) is None
+
+
+def test_a_cause_that_says_what_to_do_comes_first() -> None:
+    try:
+        try:
+            raise InputError("found a, expected b: do c")
+        except InputError as cause:
+            raise ValueError("pipeline failed") from cause
+    except ValueError as error:
+        assert describe(error) == "found a, expected b: do c"
