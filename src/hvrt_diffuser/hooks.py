@@ -75,14 +75,17 @@ class CheckedParameters:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
-        """Raise InputError for a device, an artefact or a parameter that does not fit the run."""
+        """Raise InputError for a device, a job, an artefact or a parameter that does not fit."""
         from kedro.framework.project import pipelines
 
+        from hvrt_diffuser.pipelines.experiments.parameters import check_experiments
+        from hvrt_diffuser.pipelines.experiments.pipeline import EXPERIMENTS
         from hvrt_diffuser.pipelines.freshness import Freshness
         from hvrt_diffuser.pipelines.lineage import Lineage
         from hvrt_diffuser.pipelines.parameters import check_devices, check_read
 
         check_devices(self._parameters)
+        check_experiments(self._completed, pipeline.inputs(), EXPERIMENTS)
         given = run_params.get("runtime_params") or {}
         sampler = self._parameters.generation.sampler
         self._lineage = Lineage(self._completed, catalog)
