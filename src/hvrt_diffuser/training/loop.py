@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import tensors_below
 from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.progress import progress
@@ -134,12 +135,18 @@ class Training(Generic[Network]):
             The network that is kept, in evaluation mode.
 
         Raises:
-            InputError: a checkpoint of another setting.
+            InputError: a checkpoint of another setting, or of no such training.
             FloatingPointError: a loss or a weight became infinite or NaN; nothing of it is kept.
         """
         state = checkpoint.read(setting or {}) if checkpoint else None
-        if state:
-            self.load_state(*state)
+        if checkpoint and state:
+            try:
+                self.load_state(*state)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{checkpoint.path} holds no state of {self.name}: delete the file to start "
+                    "afresh"
+                ) from error
 
         def waited() -> int:
             """Looks since the smallest number."""
