@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -79,3 +80,23 @@ def test_all_but_images_and_samplers_has_a_default(
 def test_what_cannot_be_compared_is_named(bench: Bench, name: str) -> None:
     with pytest.raises(InputError, match=name):
         compare([name], train=bench.train, test=bench.test, autoencoder=bench.autoencoder)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n": 2**62}, "n is 4611686018427387904, expected 6 to"),
+        ({"n": 300.0}, "n is 300.0, expected a whole number"),
+        ({"n": 5}, "n is 5, expected 6 to"),
+        ({"seeds": (0, True)}, "one of seeds is True, expected a whole number"),
+        ({"seeds": (-1,)}, "one of seeds is -1, expected 0 to"),
+        ({"seeds": ()}, "seeds are none, expected at least one"),
+        ({"device": "gpu"}, "device 'gpu' was asked for and is not there"),
+        ({"device": "cuda:99"}, "device 'cuda:99' was asked for and is not there"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_before_anything_is_trained(
+    digits: LabelledImages, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        compare(["hvrt"], **{"train": digits, **given})

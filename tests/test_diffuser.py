@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -127,7 +128,7 @@ def test_a_stream_comes_in_pieces_with_the_labels_asked_for(diffuser: HVRTDiffus
 
 
 def test_a_stream_makes_images_only_when_they_are_asked_for(diffuser: HVRTDiffuser) -> None:
-    images, _ = next(diffuser.stream(10**12, seed=0))
+    images, _ = next(diffuser.stream(10**8, seed=0))
     assert len(images) <= 1024
 
 
@@ -185,7 +186,7 @@ def test_a_whole_model_does_without_an_autoencoder(whole: ImageModel, tmp_path: 
     assert torch.equal(*same)
     drawn = loaded.draw(3, generator=generator(0, "generation"))
     assert (drawn.latents, drawn.rows) == (None, None)
-    with pytest.raises(InputError, match="class 1 was asked for"):
+    with pytest.raises(InputError, match="class_id is 1, expected 0 to 0"):
         loaded.generate_conditional(1, class_id=1, seed=0)
 
 
@@ -208,7 +209,7 @@ def test_latents_without_an_autoencoder_are_refused(sampler: SmoothedBootstrap) 
 
 @pytest.mark.parametrize("class_id", [-1, 10])
 def test_an_unknown_class_is_refused(diffuser: HVRTDiffuser, class_id: int) -> None:
-    with pytest.raises(InputError, match=f"class {class_id} was asked for, .* 0 to 9"):
+    with pytest.raises(InputError, match=f"class_id is {class_id}, expected 0 to 9"):
         diffuser.generate_conditional(3, class_id=class_id, seed=0)
 
 
@@ -225,8 +226,80 @@ def test_an_unknown_class_is_refused(diffuser: HVRTDiffuser, class_id: int) -> N
 def test_no_images_are_refused(
     diffuser: HVRTDiffuser, draw: Callable[[HVRTDiffuser, int], Any], n: int
 ) -> None:
-    with pytest.raises(InputError, match=f"{n} draws were asked for"):
+    with pytest.raises(InputError, match=f"n is {n}, expected 1 to 100000000"):
         draw(diffuser, n)
+
+
+ARGUMENTS: dict[str, tuple[Callable[[HVRTDiffuser], Any], str]] = {
+    "n of many digits": (lambda d: d.generate(2**62, seed=0), "n is 4611686018427387904, expected"),
+    "n of one class": (lambda d: d.generate_conditional(2**62, class_id=0, seed=0), "n is 46"),
+    "a float": (lambda d: d.generate(3.0, seed=0), "n is 3.0, expected a whole number"),
+    "a float of numpy": (lambda d: d.generate(np.float64(3), seed=0), "n is .*3.0.*whole number"),
+    "a truth value": (lambda d: d.generate(True, seed=0), "n is True, expected a whole number"),
+    "a text": (lambda d: d.stream("3", seed=0), "n is '3', expected a whole number"),
+    "a class of many digits": (
+        lambda d: d.generate_conditional(3, class_id=2**70, seed=0),
+        "class_id is 1180591620717411303424, expected 0 to 9",
+    ),
+    "a class that is a float": (
+        lambda d: d.generate_conditional(3, class_id=1.0, seed=0),
+        "class_id is 1.0, expected a whole number",
+    ),
+    "a class that is true": (
+        lambda d: d.generate_conditional(3, class_id=True, seed=0),
+        "class_id is True, expected a whole number",
+    ),
+    "labels that are a list": (lambda d: d.stream(2, [0, 1], seed=0), "labels of type list"),
+    "a negative seed": (lambda d: d.generate(3, seed=-1), "seed is -1, expected 0 to"),
+    "a seed of 64 bits": (lambda d: d.generate(3, seed=2**63), "seed is 9223372036854775808,"),
+    "a seed that is true": (lambda d: d.generate(3, seed=True), "seed is True, expected"),
+    "a seed of a text": (lambda d: d.stream(3, seed="0"), "seed is '0', expected"),
+    "a device of nobody": (
+        lambda d: HVRTDiffuser(d.autoencoder, d.sampler, "gpu"),
+        "device 'gpu' was asked for and is not there",
+    ),
+    "a device that is not there": (
+        lambda d: HVRTDiffuser(d.autoencoder, d.sampler, "cuda:99"),
+        "device 'cuda:99' was asked for and is not there",
+    ),
+    "the same as a device of torch": (
+        lambda d: HVRTDiffuser(d.autoencoder, d.sampler, torch.device("cuda", 99)),
+        "device 'cuda:99' was asked for and is not there",
+    ),
+    "a sampler's device": (lambda d: d.sampler.to("gpu"), "device 'gpu' was asked for"),
+    "a precision of nobody": (
+        lambda d: HVRTDiffuser(d.autoencoder, d.sampler, precision="half"),  # type: ignore[arg-type]
+        "precision is 'half', expected auto, float32, bfloat16",
+    ),
+    "a precision that is a type": (
+        lambda d: HVRTDiffuser(d.autoencoder, d.sampler, precision=torch.float16),  # type: ignore[arg-type]
+        "precision is torch.float16, expected",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_an_argument_that_makes_no_sense_is_refused_in_one_sentence(
+    diffuser: HVRTDiffuser, case: str
+) -> None:
+    call, said = ARGUMENTS[case]
+    with pytest.raises(InputError, match=said) as caught:
+        call(diffuser)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers(diffuser: HVRTDiffuser, many: Tensor) -> None:
+    assert torch.equal(diffuser.generate(np.int64(50), seed=np.int64(0)), many[:50])
+    asked = {"class_id": np.uint8(3), "seed": np.uint8(0)}
+    assert len(diffuser.generate_conditional(np.uint8(200), **asked)) == 200
+    fitted = HVRTEstimator().fit(torch.randn(200, 3), seed=np.int64(4))
+    assert type(fitted.origin["seed"]) is int
+
+
+@pytest.mark.parametrize("seed", [-1, True, 1.0, 2**63, "0"])
+def test_a_seed_that_is_none_fits_nothing(seed: Any) -> None:
+    with pytest.raises(InputError, match=r"seed is .*expected"):
+        HVRTEstimator().fit(torch.randn(200, 3), seed=seed)
 
 
 def test_labels_of_another_number_are_refused_on_the_call(diffuser: HVRTDiffuser) -> None:

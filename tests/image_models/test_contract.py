@@ -185,7 +185,7 @@ def test_a_shortened_training_is_a_share_of_the_whole(name: str) -> None:
 
 def test_what_cannot_be_drawn_is_refused(model: ImageModel) -> None:
     k = model.n_classes
-    with pytest.raises(InputError, match="0 draws were asked for"):
+    with pytest.raises(InputError, match="n is 0, expected 1"):
         model.sample(0, generator=source())
     with pytest.raises(InputError, match=f"class {k} was asked for, expected one of 0 to {k - 1}"):
         model.sample(1, torch.tensor([k]), generator=source())

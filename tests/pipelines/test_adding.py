@@ -126,7 +126,7 @@ def test_the_class_is_given_by_name(
         ({"class_id": False}, "in quotes"),
         ({"class_id": 1e3}, "in quotes"),
         ({"counts": {"rocket": 0}}, "greater than or equal to 1"),
-        ({"counts": {"rocket": "many"}}, "valid integer"),
+        ({"counts": {"rocket": "many"}}, "whole number"),
     ],
 )
 def test_what_has_no_meaning_is_refused(given: dict[str, Any], said: str) -> None:

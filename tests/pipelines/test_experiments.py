@@ -12,11 +12,17 @@ from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.experiments import expand
-from hvrt_diffuser.experiments.search import space_of
+from hvrt_diffuser.experiments.jobs import space_of
 from hvrt_diffuser.judge.bench import Bench
-from hvrt_diffuser.pipelines.experiments.nodes import SWEEPS, measure_jobs, measure_sweep
-from hvrt_diffuser.pipelines.experiments.parameters import BaseOptions, ExperimentOptions
+from hvrt_diffuser.pipelines.experiments.nodes import measure_jobs, measure_sweep
+from hvrt_diffuser.pipelines.experiments.parameters import (
+    SWEEPS,
+    BaseOptions,
+    ExperimentOptions,
+    check_experiments,
+)
 from hvrt_diffuser.pipelines.experiments.pipeline import EXPERIMENTS, create_experiment
+from hvrt_diffuser.pipelines.parameters import check_parameters, complete
 from hvrt_diffuser.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -111,3 +117,45 @@ def test_a_sweep_that_no_pipeline_measures_is_told(bench: Bench, tmp_path: Path)
         measure_sweep(
             *images_and_models(bench), options, BASE, tmp_path, name="hpo", group="strategy"
         )
+
+
+def completed(**changes: Any) -> dict[str, Any]:
+    return complete(check_parameters({**configured("test"), **changes}))
+
+
+GOOD = {"samplers": ["hvrt"], "grid": {"sampler.noise_scale": [0.5, 1.0]}}
+JOBS = {
+    "an option of nobody": ({"strategy": {**GOOD, "grid": {"sampler.nose": [1]}}}, "nose"),
+    "a part of nothing": ({"beta": {**GOOD, "grid": {"strategy": ["kde"]}}}, "changes strategy"),
+    "a value that is refused": ({"tree": {**GOOD, "grid": {"sampler.max_depth": [0]}}}, "is 0"),
+    "too many combinations": (
+        {"tree": {**GOOD, "grid": {f"sampler.{i}": list(range(200)) for i in "abc"}}},
+        "8,000,000 combinations, expected at most 10,000",
+    ),
+    "a group of no sweep": ({"kernels": GOOD}, "which no pipeline measures"),
+    "an unknown sampler": ({"beta": {"samplers": ["hvart"]}}, "no sampler called 'hvart'"),
+    "the second candidate": (
+        {"beta": {"samplers": ["hvrt"], "candidates": [{}, {"sampler.nose": 1}]}},
+        "nose",
+    ),
+    "no job": (dict.fromkeys(SWEEPS), "names no job"),
+}
+
+
+@pytest.mark.parametrize("case", JOBS)
+def test_a_job_that_cannot_be_made_is_refused_before_anything_runs(case: str) -> None:
+    jobs, said = JOBS[case]
+    parameters = completed(hpo={"jobs": jobs})
+    with pytest.raises(InputError, match=said):
+        check_experiments(parameters, {"images_train", "params:hpo"}, EXPERIMENTS)
+    check_experiments(parameters, {"images_train", "params:phase1"}, EXPERIMENTS)
+
+
+def test_a_point_of_a_search_that_cannot_be_made_is_refused_before_anything_runs() -> None:
+    wrong = {"search": {"space": {"sampler.noise_scale": [1.0, -1.0]}}, "jobs": {"hvrt": {}}}
+    with pytest.raises(InputError, match=r"noise_scale is -1.0"):
+        check_experiments(completed(optimise=wrong), {"params:optimise"}, EXPERIMENTS)
+
+
+def test_the_configured_experiments_pass() -> None:
+    check_experiments(completed(), {f"params:{name}" for name in EXPERIMENTS}, EXPERIMENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from typing import Any
@@ -139,3 +140,69 @@ def test_test_images_without_a_class_do_not_stop_it() -> None:
     train, test = images({"cat": 40, "dog": 40}), images({"cat": 40, "dog": 0})
     test = replace(test, class_names=train.class_names)
     assert not problems(train, test, check_parameters({"run_name": "x"}), EVERYTHING, 1e6)
+
+
+MORE = {
+    "a shift of the judge": (
+        {"evaluation": {"judge": {"shift": 16}}},
+        r"evaluation\.judge\.shift is 16 and the images are 16 pixels",
+    ),
+    "a shift of TSTR": (
+        {"tstr": {"until_validation": {"shift": 1000}}},
+        r"tstr\.until_validation\.shift is 1000",
+    ),
+    "a shift of augmentation": (
+        {"latent_encoding": {"augmentation": {"shift": 16.5}}},
+        r"augmentation\.shift is 16.5",
+    ),
+    "a class beyond the classes": ({"generation": {"class_id": 2}}, "there is no class 2"),
+    "a class of many digits": ({"generation": {"class_id": 2**62}}, "there is no class 461168"),
+    "more latent dimensions than pixels": (
+        {"ae_training": {"latent_dim": 300, "principal_path": True}},
+        "latent_dim is 300, expected at most 256",
+    ),
+    "a whole model of other sizes": (
+        {"generation": {"sampler": "dvp_vae"}},
+        "the model dvp_vae: images of shape .* expected at least a batch",
+    ),
+    "classes of balance": ({"balance": {"counts": {"owl": 3}}}, "balance.counts names the class"),
+    "more than a class has": (
+        {"balance": {"counts": {"cat": 25}}},
+        "balance.counts asks for 25 images of class cat, expected 1 to the 24",
+    ),
+    "shots beyond the images": (
+        {"shots": {"shots": [25, 100]}},
+        r"shots\.shots asks for 25 images .* class cat has 24",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MORE)
+def test_what_the_images_cannot_bear_is_told_before_anything_is_trained(case: str) -> None:
+    given, said = MORE[case]
+    train, test = hold_out(images({"cat": 30, "dog": 30}), 0.2, seed=0)
+    made = {*EVERYTHING, "classifier", "balance_metrics", "shots_metrics"}
+    parameters = check_parameters({"run_name": "x", "shots": {"shots": [10]}, **given})
+    [problem] = problems(train, test, parameters, made, 1e6, 1e6)
+    assert re.search(said, problem.sentence), problem.sentence
+    assert not problems(train, test, parameters, {"images_train"}, 1e6, 1e6)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the memory of the GPU counts")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"ae_training": {"width": 4096, "depth": 4, "residual_blocks": 64}},
+            "the autoencoder's weights with their optimiser would take",
+        ),
+        ({"generation": {"n": 10**8}}, "100,000,000 synthetic images .* would take 128 GB"),
+    ],
+)
+def test_what_no_memory_of_the_machine_holds_is_refused(given: dict[str, Any], said: str) -> None:
+    train, test = hold_out(images({"cat": 30, "dog": 30}), 0.2, seed=0)
+    parameters = check_parameters({"run_name": "x", **given})
+    found = problems(train, test, parameters, EVERYTHING, 1e9, 64_000.0)
+    assert [re.search(said, problem.sentence) is not None for problem in found] == [True]
+    assert "the machine has 64 GB" in found[0].sentence
+    assert not problems(train, test, parameters, EVERYTHING, 1e9, 1e9)

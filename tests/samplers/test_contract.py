@@ -672,9 +672,13 @@ def test_an_adapted_sampler_is_one_that_was_fitted_so(
 @pytest.mark.parametrize(
     ("n", "labels", "found"),
     [
-        (0, None, "0 draws were asked for"),
-        (-3, None, "-3 draws were asked for"),
-        (0, [], "0 draws were asked for"),
+        (0, None, "n is 0, expected 1 to 100000000"),
+        (-3, None, "n is -3, expected 1"),
+        (0, [], "n is 0, expected 1 to 100000000"),
+        (2**62, None, "n is 4611686018427387904, expected 1"),
+        (3.0, None, "n is 3.0, expected a whole number"),
+        (True, None, "n is True, expected a whole number"),
+        ("3", None, "n is '3', expected a whole number"),
         (3, [0, 1], r"\(2,\) labels were given for 3 draws"),
         (1, [0, 1], r"\(2,\) labels were given for 1 draws"),
         (2, [[0], [1]], r"\(2, 1\) labels were given"),
@@ -683,7 +687,7 @@ def test_an_adapted_sampler_is_one_that_was_fitted_so(
     ],
 )
 def test_what_cannot_be_drawn_is_refused(
-    sampler: LatentSampler, n: int, labels: list[int] | None, found: str
+    sampler: LatentSampler, n: Any, labels: list[int] | None, found: str
 ) -> None:
     given = None if labels is None else torch.tensor(labels, dtype=torch.long)
     with pytest.raises(InputError, match=found) as error:

@@ -238,7 +238,7 @@ def test_augmented_latents_that_cannot_be_started_from_are_refused_before_traini
     strength: float, augmented: Tensor, said: str
 ) -> None:
     latents = torch.randn(300, 2, generator=source())
-    estimator = FlowEstimator(**{**QUICK, "training_steps": 10**9}, strength=strength)
+    estimator = FlowEstimator(**{**QUICK, "training_steps": 10**7}, strength=strength)
     with pytest.raises(InputError, match=said):
         estimator.fit(latents, augmented=augmented)
 
@@ -293,8 +293,10 @@ def test_training_makes_the_loss_fall(latents: Tensor) -> None:
 
 
 def test_a_loss_that_diverges_is_told(latents: Tensor) -> None:
+    estimator = FlowEstimator(**{**QUICK, "training_steps": 40})
+    wild = estimator.model_copy(update={"learning_rate": 1e30})  # options have bounds
     with pytest.raises(FloatingPointError, match="lower its learning_rate"):
-        FlowEstimator(**{**QUICK, "learning_rate": 1e30, "training_steps": 40}).fit(latents)
+        wild.fit(latents)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,49 @@ def test_a_loss_that_is_not_finite_says_which_training_and_when() -> None:
         training.run(distance(training), [1.0, float("inf")])
 
 
+@pytest.mark.parametrize("kept", ["last", "averaged"])
+def test_weights_that_the_last_step_spoiled_are_not_kept(tmp_path: Path, kept: str) -> None:
+    """The loss of that step, of the weights before it, is finite."""
+    average = {} if kept == "last" else {"average": averaged_into_nothing}
+    checkpoint = Checkpoint(tmp_path / "checkpoint")
+    training = begun(rate=1e38 if kept == "last" else 0.1)
+    for name, make in average.items():
+        setattr(training, name, make(training.network))
+
+    def look() -> Row:
+        return {"loss": training.run(distance(training), [10.0])[0]}
+
+    expected = r"weights became infinite or NaN by step 1 of training a line, .* learning_rate"
+    with pytest.raises(FloatingPointError, match=expected):
+        training.fit(look, 3, note=str, checkpoint=checkpoint)
+    with pytest.raises(FloatingPointError, match=expected):
+        training.finished()
+    assert not checkpoint.path.exists()
+
+
+def averaged_into_nothing(network: nn.Linear) -> AveragedModel:
+    def update(averaged: Any, current: Any, n: Any) -> None:
+        for each in averaged:
+            each.fill_(float("nan"))
+
+    found = AveragedModel(network, multi_avg_fn=update)
+    found.update_parameters(network)  # the first step is copied
+    return found
+
+
+@pytest.mark.parametrize("found", [float("nan"), float("inf"), [0.5, float("nan")]])
+def test_what_else_a_look_finds_has_to_be_finite(tmp_path: Path, found: Any) -> None:
+    training, checkpoint = begun(), Checkpoint(tmp_path / "checkpoint")
+
+    def look() -> Row:
+        (loss, *_) = training.run(distance(training), [1.0])
+        return {"step": training.step, "loss": loss, "validation_loss": found}
+
+    with pytest.raises(FloatingPointError, match=r"validation_loss became .* by step 1 of"):
+        training.fit(look, 3, note=str, checkpoint=checkpoint, patience=2, watched=lambda r: 0.0)
+    assert not checkpoint.path.exists()
+
+
 def test_the_average_is_what_is_kept() -> None:
     def middle(averaged: Any, current: Any, n: Any) -> None:
         torch._foreach_lerp_(averaged, current, 0.5)

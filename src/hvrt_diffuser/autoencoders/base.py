@@ -90,13 +90,13 @@ class Autoencoder(nn.Module, ABC):
                 f"{', '.join(Autoencoder.forms)}: import the module of its class first"
             )
         build = Autoencoder.forms[form]
-        fields = header["architecture"].items()
         try:
+            fields = header["architecture"].items()
             model = build(
                 build.described_by(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields})
             )
             model.load_state_dict(tensors)
-        except (RuntimeError, TypeError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} holds weights of another network than the architecture in its header: "
                 "delete it and train it again"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from hvrt_diffuser.autoencoders.network import ConvolutionalAutoencoder
+from hvrt_diffuser.common.bounds import PenaltyWeight
 from hvrt_diffuser.common.options import Options
 
 __all__ = ["Regulariser", "constrain", "maximum_mean_discrepancy", "release"]
@@ -32,10 +33,10 @@ class Regulariser(Options):
         "gradient (RAE-GP), each layer's largest singular value, which becomes 1 (RAE-SN), or the "
         "discrepancy of latents and N(0, I) (WAE-MMD)"
     )
-    weight: float = Field(
-        0.0, ge=0, description="of that, in nats per image; a spectrum is not weighted"
+    weight: PenaltyWeight = Field(
+        0.0, description="of that, in nats per image; a spectrum is not weighted"
     )
-    latent_weight: float = Field(0.0, ge=0, description="of half the squared norm of a latent")
+    latent_weight: PenaltyWeight = Field(0.0, description="of half the squared norm of a latent")
 
     def penalty(
         self, model: ConvolutionalAutoencoder, z: Tensor, logits: Tensor, source: torch.Generator

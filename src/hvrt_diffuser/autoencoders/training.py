@@ -25,6 +25,20 @@ from hvrt_diffuser.autoencoders.objective import (
     reparameterise,
 )
 from hvrt_diffuser.autoencoders.regularisers import Regulariser, constrain, release
+from hvrt_diffuser.common.bounds import (
+    BatchSize,
+    Decay,
+    Depth,
+    Epochs,
+    KLWeight,
+    LatentDim,
+    Layers,
+    LearningRate,
+    Share,
+    Steps,
+    WeightDecay,
+    Width,
+)
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
@@ -43,19 +57,19 @@ LOOK = 50  # steps between two looks at the loss, at least
 class TrainingOptions(AutoencoderEstimator):
     """How a convolutional autoencoder is built and trained."""
 
-    latent_dim: int = Field(32, ge=1, description="dimensions of a latent")
-    width: int = Field(32, ge=1, description="channels at half the image's size")
-    depth: int = Field(2, ge=1, description="halvings of height and width")
-    residual_blocks: int = Field(
-        0, ge=0, description="at each size, in encoder and decoder; for images richer than digits"
+    latent_dim: LatentDim = Field(32, description="dimensions of a latent")
+    width: Width = Field(32, description="channels at half the image's size")
+    depth: Depth = Field(2, description="halvings of height and width")
+    residual_blocks: Layers = Field(
+        0, description="at each size, in encoder and decoder; for images richer than digits"
     )
     principal_path: bool = Field(
         False,
         description="whether principal components pass by the convolutions, which then learn what "
         "they lack; for images richer than digits",
     )
-    beta: float = Field(
-        0.0, ge=0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
+    beta: KLWeight = Field(
+        0.0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
     )
     regulariser: Regulariser | None = Field(
         None, description="of a plain autoencoder's latents and decoder; null is none"
@@ -63,41 +77,37 @@ class TrainingOptions(AutoencoderEstimator):
     likelihood: Literal["auto", "bernoulli", "gaussian"] = Field(
         "auto", description="of a pixel; auto is bernoulli for grey images and gaussian for colour"
     )
-    steps: int | None = Field(
+    steps: Steps | None = Field(
         None,
-        ge=1,
         description="of the optimiser; null is 12 passes over the training images, and at least "
         "1,000 steps",
     )
-    epochs: int | None = Field(
-        None, ge=1, description="passes over the training images, in place of steps"
+    epochs: Epochs | None = Field(
+        None, description="passes over the training images, in place of steps"
     )
-    batch_size: int | None = Field(
+    batch_size: BatchSize | None = Field(
         None,
         ge=2,
         description="images per optimiser step; null is 128, and where there are fewer than 1,024 "
         "images the largest power of two up to an eighth of them, at least 8",
     )
-    learning_rate: float = Field(3e-3, gt=0, description="peak rate of AdamW")
-    weight_decay: float = Field(
-        1e-4, ge=0, description="of AdamW, per step and unit of learning rate"
+    learning_rate: LearningRate = Field(3e-3, description="peak rate of AdamW")
+    weight_decay: WeightDecay = Field(
+        1e-4, description="of AdamW, per step and unit of learning rate"
     )
     schedule: Literal["cosine", "one_cycle"] = Field(
         "one_cycle", description="of the learning rate, by step"
     )
-    ema_decay: float | None = Field(
+    ema_decay: Decay | None = Field(
         None,
-        ge=0,
-        lt=1,
         description="per step, at the end, of the averaged weights that are kept; null is no "
         "average",
     )
-    validation_fraction: float = Field(
-        0.05, ge=0, lt=1, description="share of the training images held out to watch the loss"
+    validation_fraction: Share = Field(
+        0.05, lt=1, description="share of the training images held out to watch the loss"
     )
-    patience: int | None = Field(
+    patience: Steps | None = Field(
         None,
-        ge=1,
         description="looks at the validation loss (one after each pass, or 50 steps where that is "
         "more) without a better one before training stops; null never stops, and keeps the last "
         "weights rather than the best",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
+from kedro.utils import load_obj
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import ParquetDataset
@@ -18,6 +20,7 @@ from kedro_datasets.text import TextDataset
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hvrt_diffuser.common.contents import read_content
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
 
@@ -43,6 +46,11 @@ class _WholeFile:
 
 
 def _broken(path: PurePosixPath, error: Exception) -> InputError:
+    if Path(path).is_dir():
+        return InputError(
+            f"{path} is a folder, expected a file: move it away, and run the pipeline that writes "
+            "it"
+        )
     return InputError(
         f"{path} is missing or cut short ({str(error).splitlines()[0]}), expected a whole file: "
         "run the pipeline that writes it"
@@ -50,9 +58,18 @@ def _broken(path: PurePosixPath, error: Exception) -> InputError:
 
 
 class TableDataset(_WholeFile, ParquetDataset):
-    """A pandas table as parquet, with the parameters that it was made with in its metadata."""
+    """A pandas table as parquet, with the parameters that it was made with in its metadata.
+
+    Args:
+        needs: columns that it has to have, in at least one row.
+        arguments: of ``kedro_datasets.pandas.ParquetDataset``.
+    """
 
     made_by: dict[str, Any] | None = None
+
+    def __init__(self, *, needs: Sequence[str] = (), **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._needs = needs
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table, whole or not at all."""
@@ -73,12 +90,22 @@ class TableDataset(_WholeFile, ParquetDataset):
         """Read the table.
 
         Raises:
-            InputError: the file is missing or cut short.
+            InputError: the file is missing or cut short, or is another table.
         """
         try:
-            return ParquetDataset.load.__wrapped__(self)
-        except (OSError, pyarrow.ArrowException) as error:
+            if Path(self._filepath).is_dir():  # which pyarrow would take for parts of a table
+                raise IsADirectoryError
+            table = ParquetDataset.load.__wrapped__(self)
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise _broken(self._filepath, error) from error
+        missing = [name for name in self._needs if name not in table]
+        if missing or (self._needs and not len(table)):
+            raise InputError(
+                f"{self._filepath} has {len(table)} rows and no column "
+                f"{missing[0] if missing else 'with a value'}, expected rows with "
+                f"{', '.join(self._needs)}: run the pipeline that writes it"
+            )
+        return table
 
     def _exists(self) -> bool:
         try:
@@ -145,6 +172,7 @@ class MetricsDataset(_WholeFile, JSONDataset):
     Args:
         optional: load None where there is no file, for nodes that can do without.
         supersedes: name of a file beside this one that led to it and is removed once it is whole.
+        content: path of the model of :mod:`hvrt_diffuser.common.contents` that the file fits.
         arguments: of ``kedro_datasets.json.JSONDataset``.
 
     The parameters that they were made with stand in the file as ``made_by``, and are not loaded.
@@ -153,9 +181,15 @@ class MetricsDataset(_WholeFile, JSONDataset):
     made_by: dict[str, Any] | None = None
 
     def __init__(
-        self, *, optional: bool = False, supersedes: str | None = None, **arguments: Any
+        self,
+        *,
+        optional: bool = False,
+        supersedes: str | None = None,
+        content: str = "hvrt_diffuser.common.contents.Content",
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        self._content = content
         self._optional = optional
         self._supersedes = supersedes
 
@@ -182,16 +216,16 @@ class MetricsDataset(_WholeFile, JSONDataset):
         """Read the metrics; None where there are none and they are optional.
 
         Raises:
-            InputError: the file is missing or cut short.
+            InputError: the file is missing or cut short, or holds something else.
         """
         if self._optional and not Path(str(self._filepath)).exists():
             return None
-        try:
-            found = JSONDataset.load.__wrapped__(self)
-        except (OSError, ValueError) as error:
-            raise _broken(self._filepath, error) from error
-        if isinstance(found, dict):
-            found.pop(MADE_BY_KEY, None)
+        found = self._read()
+        found.pop(MADE_BY_KEY, None)
+        return found
+
+    def _read(self) -> dict[str, Any]:
+        found: dict[str, Any] = read_content(Path(str(self._filepath)), load_obj(self._content))
         return found
 
     def read_made_by(self) -> dict[str, Any] | None:
@@ -200,11 +234,12 @@ class MetricsDataset(_WholeFile, JSONDataset):
             found = json.loads(Path(str(self._filepath)).read_text())
         except (OSError, ValueError):
             return None
-        return found.get(MADE_BY_KEY) if isinstance(found, dict) else None
+        made_by = found.get(MADE_BY_KEY) if isinstance(found, dict) else None
+        return made_by if isinstance(made_by, dict) else None
 
     def _exists(self) -> bool:
         try:
-            json.loads(Path(str(self._filepath)).read_text())
-        except (OSError, ValueError):
+            self._read()
+        except InputError:
             return False
         return True

@@ -24,6 +24,12 @@ from hvrt_diffuser.data.images import LabelledImages
 
 __all__ = ["ImageStream", "SyntheticImagesDataset"]
 
+# Pillow, torch and pyarrow each have an error of their own for a file of somebody else's.
+FOREIGN = (
+    *(OSError, AttributeError, KeyError, RuntimeError, TypeError, ValueError),
+    pa.ArrowException,
+)
+
 
 @dataclass(frozen=True)
 class ImageStream:
@@ -92,14 +98,16 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
             info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
             names = tuple(info["label"]["names"])
             encoded = table.column("image").combine_chunks().field("bytes")
-            labels = table.column("label").to_numpy()
-        except (OSError, pa.ArrowException, KeyError, TypeError) as error:
+            labels = torch.from_numpy(table.column("label").to_numpy().copy())
+            images = torch.stack([_pixels(png.as_py()) for png in encoded])
+            return LabelledImages(images, labels, names, "synthetic images")
+        except FOREIGN as error:
+            found = "is missing, cut short, or no file of synthetic images"
+            if self._filepath.is_dir():
+                found = "is a folder, expected a file of synthetic images"
             raise InputError(
-                f"{self._filepath} is missing, cut short, or no file of synthetic images: "
-                "run generation again"
+                f"{self._filepath} {found}: move it away and run generation again"
             ) from error
-        images = torch.stack([_pixels(png.as_py()) for png in encoded])
-        return LabelledImages(images, torch.from_numpy(labels.copy()), names, "synthetic images")
 
     def _exists(self) -> bool:
         try:

@@ -86,11 +86,11 @@ class Classifier(nn.Module):
             InputError: the file is missing, cut short, or holds other weights than it says.
         """
         tensors, header = read_tensors(path, KIND)
-        c, h, w = header["shape"]
-        model = cls((c, h, w), header["n_classes"], header["width"])
         try:
+            c, h, w = header["shape"]
+            model = cls((c, h, w), header["n_classes"], header["width"])
             model.load_state_dict(tensors)
-        except RuntimeError as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} holds weights of another network than its header describes: "
                 "delete it and run evaluation again"

@@ -15,6 +15,15 @@ from torch.optim.lr_scheduler import OneCycleLR
 from typing_extensions import Self
 
 from hvrt_diffuser.classifiers.network import Classifier
+from hvrt_diffuser.common.bounds import (
+    BatchSize,
+    LearningRate,
+    Share,
+    Shift,
+    Steps,
+    WeightDecay,
+    Width,
+)
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.options import Options
@@ -34,17 +43,17 @@ AT_ONCE = 2**23  # pixels
 class ClassifierOptions(Options):
     """How a classifier is trained: the same number of steps whatever the number of images."""
 
-    width: int = Field(16, ge=1, description="channels at half the image's size")
-    steps: int = Field(150, ge=2, description="optimiser steps")
-    batch_size: int | None = Field(
+    width: Width = Field(16, description="channels at half the image's size")
+    steps: Steps = Field(150, ge=2, description="optimiser steps")
+    batch_size: BatchSize | None = Field(
         None,
         ge=2,
         description="images per step, or all if there are fewer; null is 128, or 32 where there "
         "are fewer than 512 images, in TSTR of the smallest row",
     )
-    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
-    weight_decay: float = Field(
-        0.01, ge=0, description="of AdamW, per step and unit of learning rate"
+    learning_rate: LearningRate = Field(2e-3, description="peak rate of AdamW, one cycle")
+    weight_decay: WeightDecay = Field(
+        0.01, description="of AdamW, per step and unit of learning rate"
     )
     precision: Precision = Field("float32", description="of the convolutions")
 
@@ -60,17 +69,15 @@ class ClassifierOptions(Options):
 class JudgeOptions(ClassifierOptions):
     """How the classifier that judges is trained, so that it remembers little of its images."""
 
-    width: int = Field(32, ge=1, description="channels at half the image's size")
-    steps: int = Field(800, ge=2, description="optimiser steps")
-    weight_decay: float = Field(
-        0.05, ge=0, description="of AdamW, per step and unit of learning rate"
+    width: Width = Field(32, description="channels at half the image's size")
+    steps: Steps = Field(800, ge=2, description="optimiser steps")
+    weight_decay: WeightDecay = Field(
+        0.05, description="of AdamW, per step and unit of learning rate"
     )
-    shift: int = Field(2, ge=0, description="largest random translation, pixels, each way")
-    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share held out, by class")
-    evaluate_every: int = Field(
-        80, ge=1, description="steps between two looks at the validation loss"
-    )
-    patience: int = Field(5, ge=1, description="looks without a better loss before training stops")
+    shift: Shift = Field(2, description="largest random translation, pixels, each way")
+    validation_fraction: Share = Field(0.1, gt=0, lt=1, description="share held out, by class")
+    evaluate_every: Steps = Field(80, description="steps between two looks at the validation loss")
+    patience: Steps = Field(5, description="looks without a better loss before training stops")
 
 
 def train_classifier(
@@ -105,7 +112,7 @@ def train_classifier(
         "training the classifier", images, labels, n_classes, options, seed, device, augment
     )
     take(options.steps)
-    return training.kept.eval()
+    return training.finished()
 
 
 def train_judge(
@@ -147,7 +154,7 @@ def train_judge(
     )
     if not len(held_out):
         take(options.steps)
-        return training.kept.eval().cpu()
+        return training.finished().cpu()
     held_images, held_labels = images[held_out], labels[held_out]
 
     def look() -> Row:

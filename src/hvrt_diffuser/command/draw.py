@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hvrt_diffuser.command.parser import suggestion
+from hvrt_diffuser.common.bounds import MOST_IMAGES, MOST_SEED, whole_number
 from hvrt_diffuser.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def run(given: argparse.Namespace) -> int:
         InputError: no model, no such class, or a folder that holds something else.
     """
     folder = _model(given.model)
-    if given.n < 1:
-        raise InputError(f"-n is {given.n}, expected a number of images above 0: correct it")
+    whole_number("-n", given.n, 1, MOST_IMAGES)
+    whole_number("--seed", given.seed, 0, MOST_SEED)
     from hvrt_diffuser.catalog import Export, ExportDataset
     from hvrt_diffuser.common.devices import resolve_device
     from hvrt_diffuser.data.card import dataset_card

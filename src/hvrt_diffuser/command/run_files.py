@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hvrt_diffuser.command.parser import suggestion
+from hvrt_diffuser.common.contents import ReportSummary, read_content
 from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["QUESTIONS", "Run", "delete", "find", "find_all", "table"]
@@ -35,10 +35,10 @@ class Run:
         """What the stage ``report`` wrote; None where it did not run, or its file is broken."""
         places = [folder for folder in self.folders if folder.parent.name == REPORTS]
         try:
-            found = json.loads((places[0] / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, IndexError):
+            found: dict[str, Any] = read_content(places[0] / "report.json", ReportSummary)
+        except (InputError, IndexError):
             return None
-        return found if isinstance(found, dict) else None
+        return found
 
     @property
     def files(self) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,17 @@ from hvrt_diffuser.pipelines.known import find_option
 
 __all__ = ["HELP", "put", "settings"]
 
+FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+
+
 HELP = "a parameter of the run, such as ae_training.epochs=40; may be given several times"
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as YAML 1.2 and the files in conf/ have it."""
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
 
 
 def settings(texts: Iterable[str]) -> dict[str, Any]:
@@ -65,7 +76,7 @@ def _value(name: str, value: str) -> Any:
     if kind == "several" and not value.startswith("["):
         return [value]
     try:
-        return yaml.load(value, yaml.BaseLoader) if kind == "several" else yaml.safe_load(value)
+        return yaml.load(value, yaml.BaseLoader if kind == "several" else Loader)
     except yaml.YAMLError as error:
         raise InputError(
             f"--set {name} was given {value!r}, which is no value in YAML, expected one such as "

@@ -117,11 +117,11 @@ class Workspace:
                 f"{self.folder} holds something that hvrt-diffuser make did not write, expected "
                 "an empty folder, one that is not there, or one of its own: choose another --out"
             )
-        if found and any(found[key] != asked[key] for key in ("source", "root")):
+        if found and any(found.get(key) != asked[key] for key in ("source", "root")):
+            before = found.get("root") or found.get("source")
             raise InputError(
-                f"{self.folder} was made from {found['root'] or found['source']}, expected the "
-                f"same images where {asked['root'] or asked['source']} was given: choose another "
-                "--out"
+                f"{self.folder} was made from {before}, expected the same images where "
+                f"{asked['root'] or asked['source']} was given: choose another --out"
             )
 
 

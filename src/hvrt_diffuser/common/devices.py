@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from hvrt_diffuser.common.errors import InputError
 
-__all__ = ["DeviceName", "resolve_device"]
+__all__ = ["DeviceName", "as_device", "resolve_device"]
 
 DeviceName = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 
@@ -34,3 +34,13 @@ def resolve_device(name: str) -> torch.device:
             f"{', '.join(present)}: choose one of them, or auto"
         )
     return torch.device(wanted)
+
+
+def as_device(device: torch.device | str) -> torch.device:
+    """An argument of a function as a device of this machine.
+
+    Raises:
+        InputError: it is no device, or is not there.
+    """
+    # A meta tensor has a shape and no numbers, on any machine.
+    return torch.device(device) if str(device) == "meta" else resolve_device(str(device))

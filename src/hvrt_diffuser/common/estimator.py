@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from hvrt_diffuser.common.bounds import MOST_SEED, whole_number
 from hvrt_diffuser.common.options import Options
 
 __all__ = ["Estimator"]
@@ -36,5 +37,10 @@ class Estimator(Options):
             cls.name = f"{cls.__module__}:{cls.__qualname__}"
 
     def origin(self, seed: int) -> dict[str, Any]:
-        """What is to be kept with what was fitted: ``sampler``, every option and ``seed``; JSON."""
+        """What is to be kept with what was fitted: ``sampler``, every option and ``seed``; JSON.
+
+        Raises:
+            InputError: the seed is no whole number of 63 bits.
+        """
+        seed = whole_number("seed", seed, 0, MOST_SEED)
         return {"sampler": self.name, **self.model_dump(mode="json"), "seed": seed}

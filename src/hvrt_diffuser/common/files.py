@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,8 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise _unwritten(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # a file above it
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -103,6 +104,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _unwritten(target: Path, error: OSError) -> OSError:
+    above = next((p for p in target.parents if p.exists() and not p.is_dir()), None)
+    if target.is_dir() or above is not None:
+        found = f"{target} is a folder" if above is None else f"{above} is a file"
+        return OSError(
+            error.errno,
+            f"{found}, where {target.name} was to be written; nothing was replaced: move it away, "
+            "and run again",
+        )
     return OSError(
         error.errno,
         f"could not write {target} ({error.strerror or error}); nothing was replaced: "
@@ -143,6 +152,11 @@ def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict
         InputError: the file is missing, cut short, not one of this project's, or of another kind.
     """
     path, kind = Path(path), "' or '".join(kinds)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, where a file of kind '{kind}' was expected: move it away, and "
+            "run the pipeline that writes it"
+        )
     if not path.is_file():
         raise InputError(
             f"{path} does not exist, where a file of kind '{kind}' was expected: "

@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "free_memory", "memory", "reset_peak"]
+__all__ = ["describe_machine", "free_memory", "memory", "reset_peak", "total_memory"]
 
 PACKAGES = ("hvrt_diffuser", "torch", "hvrt", "kedro", "numpy", "scikit-learn")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -28,10 +28,19 @@ def describe_machine() -> dict[str, Any]:
 
 def free_memory() -> float | None:
     """MB that a process may still take without swapping; None where the system does not tell."""
+    return _meminfo("MemAvailable")
+
+
+def total_memory() -> float | None:
+    """MB that the machine has; None where the system does not tell."""
+    return _meminfo("MemTotal")
+
+
+def _meminfo(field: str) -> float | None:
     if not MEMINFO.exists():
         return None
     fields = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-    return int(fields["MemAvailable"].split()[0]) * 1024 / 1e6
+    return int(fields[field].split()[0]) * 1024 / 1e6
 
 
 def reset_peak() -> None:

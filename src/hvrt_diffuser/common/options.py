@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from numbers import Number
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from hvrt_diffuser.common.errors import InputError
 
-__all__ = ["Options", "change", "checked"]
+__all__ = ["Options", "change", "checked", "first_error", "name_of", "reason_of", "shown"]
+
+AS_TYPE = re.compile(r"(constrained-)?(int|float|str)|(function-\w+|dict|tuple)\[.*")
+LONGEST = 60  # letters of a value that an error repeats
 
 AnyOptions = TypeVar("AnyOptions", bound=BaseModel)
 
@@ -20,7 +25,7 @@ class Options(BaseModel):
     One value where several may stand is several of one: a command line has no lists.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -40,7 +45,7 @@ def _takes_several(model: type[BaseModel], name: str) -> bool:
 
 
 def _is_one(value: Any) -> bool:
-    return isinstance(value, (str, int, float))
+    return isinstance(value, (str, Number))
 
 
 def change(where: str, options: AnyOptions, changes: Mapping[str, Any]) -> AnyOptions:
@@ -71,9 +76,37 @@ def checked(where: str, model: type[AnyOptions], values: Mapping[str, Any]) -> A
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, (*filter(None, [where]), *first["loc"])))
+        first = first_error(error)
+        place = ".".join(filter(None, [where, name_of(first["loc"])]))
         silent = first["type"] in ("extra_forbidden", "missing") or not first["loc"]
-        found = "" if silent else f" is {first['input']!r}"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{place}{found}: {reason[0].lower()}{reason[1:]}") from error
+        found = "" if silent else f" is {shown(first['input'])}"
+        raise InputError(f"{place}{found}: {reason_of(first)}") from error
+
+
+def first_error(error: ValidationError) -> Mapping[str, Any]:
+    """The first thing that Pydantic refused; of what may be of several types, what lies deepest."""
+    first, *others = error.errors()
+    name = name_of(first["loc"])
+    below = [each for each in others if name and name_of(each["loc"]).startswith(f"{name}.")]
+    found: Mapping[str, Any] = max(below, key=lambda each: len(each["loc"]), default=first)
+    return found
+
+
+def name_of(place: Iterable[int | str]) -> str:
+    """The full name of an option, of where Pydantic refused it.
+
+    Pydantic also tells which of several types a value was tried as, which is no part of the name.
+    """
+    return ".".join(text for text in map(str, place) if not AS_TYPE.fullmatch(text))
+
+
+def shown(value: Any) -> str:
+    """A value as an error repeats it, which may be far longer than a line."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def reason_of(error: Mapping[str, Any]) -> str:
+    """Why Pydantic refused a value, to stand behind a colon."""
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    return f"{reason[0].lower()}{reason[1:]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import MOST_IMAGES, whole_number
 from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["check_generator", "check_requested_labels"]
@@ -14,12 +15,17 @@ def check_requested_labels(n: int, labels: Tensor | None, n_classes: int) -> Non
     """Check what a sampler or a generator is asked for.
 
     Raises:
-        InputError: n below 1, labels of another length, or an unknown class.
+        InputError: n is no whole number from 1 to 100 million, labels of another length, or an
+            unknown class.
     """
-    if n < 1:
-        raise InputError(f"{n} draws were asked for, expected at least 1: give a positive n")
+    whole_number("n", n, 1, MOST_IMAGES)
     if labels is None:
         return
+    if not isinstance(labels, Tensor):
+        raise InputError(
+            f"labels of type {type(labels).__name__} were given, expected a tensor of int64: give "
+            "torch.tensor(labels)"
+        )
     if labels.shape != (n,):
         raise InputError(
             f"{tuple(labels.shape)} labels were given for {n} draws, expected ({n},): "

@@ -9,13 +9,20 @@ from threading import Lock
 
 import torch
 
+from hvrt_diffuser.common.bounds import MOST_SEED, whole_number
+
 __all__ = ["borrowed_seed", "derive_seed", "generator"]
 
 _BORROWED = Lock()
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """A 63-bit seed that depends on ``seed`` and on what it is for, and on nothing else."""
+    """A 63-bit seed that depends on ``seed`` and on what it is for, and on nothing else.
+
+    Raises:
+        InputError: ``seed`` is no whole number of 63 bits.
+    """
+    seed = whole_number("seed", seed, 0, MOST_SEED)
     text = "/".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 

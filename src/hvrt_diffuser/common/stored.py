@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from hvrt_diffuser.common.devices import as_device
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import read_tensors, tensors_below, write_tensors
 from hvrt_diffuser.common.registry import SAMPLERS
@@ -46,7 +47,12 @@ class Stored:
         return {field.name: getattr(self, field.name) for field in fields(own)}
 
     def to(self, target: torch.device | str | torch.dtype) -> Self:
-        """The same on another device, or of another floating type."""
+        """The same on another device, or of another floating type.
+
+        Raises:
+            InputError: a device that is not there.
+        """
+        target = target if isinstance(target, torch.dtype) else as_device(target)
 
         def moved(value: Any) -> Any:
             if isinstance(value, nn.Module):

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.bounds import Copies, Degrees, Pixels, Share
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import generator
 
@@ -36,11 +37,11 @@ class Augment(Protocol):
 class Augmentation(Options):
     """How many changed versions of each image, and how far, each way: amounts are uniform."""
 
-    copies: int = Field(0, ge=0, description="versions of each image")
-    rotation: float = Field(10.0, ge=0, le=180, description="degrees")
-    shift: float = Field(1.5, ge=0, description="pixels, horizontally and vertically")
-    scale: float = Field(0.1, ge=0, lt=1, description="share of the size")
-    shear: float = Field(5.0, ge=0, lt=45, description="degrees")
+    copies: Copies = Field(0, description="versions of each image")
+    rotation: Degrees = Field(10.0, description="degrees")
+    shift: Pixels = Field(1.5, description="pixels, horizontally and vertically")
+    scale: Share = Field(0.1, lt=1, description="share of the size")
+    shear: Degrees = Field(5.0, lt=45, description="degrees")
 
     def versions(self, images: Tensor, *, seed: int) -> Iterator[Tensor]:
         """``copies`` times all images uint8 (n, c, h, w), each changed in its own way."""
@@ -89,7 +90,7 @@ class Augmentation(Options):
 class FlipAndCrop(Options):
     """What photographs bear: mirrored half the time, and moved (He et al., arXiv 1512.03385)."""
 
-    padding: float = Field(0.125, ge=0, description="largest move each way, share of a side")
+    padding: Share = Field(0.125, description="largest move each way, share of a side")
 
     def apply(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
         """See :meth:`Augment.apply`; what comes in is the repeated edge."""

@@ -9,7 +9,7 @@ from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import Classifier
 from hvrt_diffuser.common.machine import describe_machine
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.experiments.jobs import expand, groups_of
+from hvrt_diffuser.experiments.jobs import expand, groups_of, space_of
 from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions
 from hvrt_diffuser.experiments.runner import Runner
 from hvrt_diffuser.experiments.search import (
@@ -17,7 +17,6 @@ from hvrt_diffuser.experiments.search import (
     importances,
     pareto_front,
     search,
-    space_of,
     spread,
 )
 from hvrt_diffuser.experiments.tables import floors, summarise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,9 @@ from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions, JobGroup
 
-__all__ = ["Chosen", "Job", "expand", "groups_of"]
+__all__ = ["Chosen", "Job", "expand", "groups_of", "space_of"]
+
+MOST_JOBS = 10_000  # of one group: each is a fit
 
 Chosen = Mapping[str, Mapping[str, Any]]
 """By the name of a group, the candidate that was chosen."""
@@ -86,6 +89,12 @@ def expand(
     found = []
     for key, group in groups.items():
         where = f"{name}.jobs.{key}"
+        combinations = math.prod(map(len, group.grid.values()))
+        if combinations > MOST_JOBS:
+            raise InputError(
+                f"{where} has a grid of {combinations:,} combinations, expected at most "
+                f"{MOST_JOBS:,}: leave some values out"
+            )
         for sampler in group.samplers or (key,):
             other = groups.get(sampler, JobGroup()) if sampler != key else JobGroup()
             own_name = (other.samplers or (sampler,))[0]
@@ -113,6 +122,24 @@ def expand(
                     for k in range(seeds)
                 ]
     return found
+
+
+def space_of(name: str, options: ExperimentOptions, base: BaseOptions) -> list[Job]:
+    """A job for every point of the space that is searched.
+
+    Raises:
+        InputError: no space, more than one group, or a point that cannot be made.
+    """
+    groups = groups_of(name, options)
+    if options.search is None or len(groups) != 1:
+        raise InputError(
+            f"{name} has {len(groups)} groups of jobs and "
+            f"{'a' if options.search else 'no'} search, expected one group and a search with a "
+            "space: correct it in conf/"
+        )
+    ((key, group),) = groups.items()
+    wide = group.model_copy(update={"grid": options.search.space, "seeds": 1})
+    return expand(name, options.model_copy(update={"jobs": {key: wide}}), base)
 
 
 def _short(option: str) -> str:

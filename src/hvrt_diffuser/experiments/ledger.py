@@ -141,7 +141,7 @@ class Ledger:
         try:
             content = json.loads(path.read_text())
             version, measures = content["version"], dict(content["measures"])
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise InputError(
                 f"{path} holds no entry of an experiment: delete it to measure it again"
             ) from None

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.common.bounds import (
+    Copies,
+    Count,
+    Distinct,
+    Epochs,
+    LearningRate,
+    Repetitions,
+    Seed,
+    Share,
+    Steps,
+    Trials,
+)
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.metrics import named_metrics
@@ -22,6 +34,7 @@ __all__ = [
 ]
 
 Changes = dict[str, Any]
+Values = Annotated[tuple[Any, ...], Field(min_length=1), Distinct]
 
 
 class BaseOptions(Options):
@@ -31,7 +44,7 @@ class BaseOptions(Options):
     samplers: dict[str, Changes] = Field({}, description="options of samplers, by name")
     classifier: ClassifierOptions = Field(description="of TSTR")
     augmentation: Augmentation = Field(Augmentation(), description="of images to start from")
-    seed: int = Field(0, ge=0, description="of everything random")
+    seed: Seed = Field(0, description="of everything random")
     device: str = Field("cpu", description="where to compute")
 
 
@@ -43,7 +56,7 @@ class JobGroup(Options):
     novelty are asked for by class.
     """
 
-    samplers: tuple[str, ...] = Field(
+    samplers: Annotated[tuple[str, ...], Distinct] = Field(
         (),
         description="names of samplers and whole models, or of groups of this experiment whose "
         "sampler and options are taken; none is the one that the group is called after",
@@ -52,17 +65,16 @@ class JobGroup(Options):
     autoencoder: Changes = Field(
         {}, description="changes of ae_training; without any, the run's own is taken"
     )
-    grid: dict[str, tuple[Any, ...]] = Field({}, description="values; all combinations are jobs")
-    candidates: tuple[Changes, ...] = Field(
+    grid: dict[str, Values] = Field({}, description="values; all combinations are jobs")
+    candidates: Annotated[tuple[Changes, ...], Distinct] = Field(
         (), description="changes, of which those that are best on held-out training images are made"
     )
-    copies: int = Field(
-        0, ge=0, description="augmented versions of each image that draws start from, beside itself"
+    copies: Copies = Field(
+        0, description="augmented versions of each image that draws start from, beside itself"
     )
-    seeds: int | None = Field(None, ge=1, description="repetitions; null is the experiment's")
-    trainings: int | None = Field(
+    seeds: Repetitions | None = Field(None, description="repetitions; null is the experiment's")
+    trainings: Repetitions | None = Field(
         None,
-        ge=1,
         description="autoencoders that the repetitions take in turn; null is one for each",
     )
     start: Literal["known", "warm"] | None = Field(
@@ -73,10 +85,10 @@ class JobGroup(Options):
 class TuningOptions(Options):
     """With how much less training a candidate is tried."""
 
-    steps: int = Field(500, ge=1, description="of the optimiser, for networks of latents")
-    epochs: int = Field(5, ge=1, description="of autoencoders")
-    share: float = Field(0.1, gt=0, le=1, description="of its training, for a whole model")
-    draws: int = Field(
+    steps: Steps = Field(500, description="of the optimiser, for networks of latents")
+    epochs: Epochs = Field(5, description="of autoencoders")
+    share: Share = Field(0.1, gt=0, description="of its training, for a whole model")
+    draws: Count = Field(
         1000, ge=6, description="of a whole model: those of a diffusion of pixels take minutes"
     )
 
@@ -84,11 +96,11 @@ class TuningOptions(Options):
 class SearchOptions(Options):
     """A joint search for fidelity, utility and novelty."""
 
-    trials: int = Field(40, ge=1, description="different points that are measured")
-    confirmed: int = Field(
-        4, ge=1, description="of the best points, those measured again with other seeds"
+    trials: Trials = Field(40, description="different points that are measured")
+    confirmed: Trials = Field(
+        4, description="of the best points, those measured again with other seeds"
     )
-    space: dict[str, tuple[Any, ...]] = Field(
+    space: dict[str, Values] = Field(
         min_length=1, description="values of options, named as in a grid"
     )
 
@@ -96,30 +108,30 @@ class SearchOptions(Options):
 class WarmStartOptions(Options):
     """A generator that saw some of the images, and then the others as well."""
 
-    known: float = Field(
+    known: Share = Field(
         0.5, gt=0, lt=1, description="share of the images of each class seen at first"
     )
-    epochs: int = Field(3, ge=1, description="of fine-tuning on all images")
-    learning_rate: float = Field(1e-3, gt=0, description="peak rate of fine-tuning")
+    epochs: Epochs = Field(3, description="of fine-tuning on all images")
+    learning_rate: LearningRate = Field(1e-3, description="peak rate of fine-tuning")
 
 
 class ExperimentOptions(Options):
     """A list of jobs, and on how many draws they are measured."""
 
-    n: int = Field(2000, ge=6, description="draws of a job, and training images of a classifier")
-    compared: int = Field(
-        1000, ge=1, description="of these, draws whose nearest training images are looked for"
+    n: Count = Field(2000, ge=6, description="draws of a job, and training images of a classifier")
+    compared: Count = Field(
+        1000, description="of these, draws whose nearest training images are looked for"
     )
-    seeds: int = Field(3, ge=1, description="repetitions of a job, with fits of their own")
-    network_seeds: int | None = Field(
-        None, ge=1, description="repetitions of samplers that train a network; null is seeds"
+    seeds: Repetitions = Field(3, description="repetitions of a job, with fits of their own")
+    network_seeds: Repetitions | None = Field(
+        None, description="repetitions of samplers that train a network; null is seeds"
     )
-    classifiers: int = Field(1, ge=1, description="trained on the draws of a job")
-    metrics: tuple[str, ...] = Field(
+    classifiers: Repetitions = Field(1, description="trained on the draws of a job")
+    metrics: Annotated[tuple[str, ...], Distinct] = Field(
         (), description="also measured in the judge's features: names of metrics, or paths"
     )
-    training_steps: int | None = Field(
-        None, ge=1, description="of every network of latents; null is each one's own"
+    training_steps: Steps | None = Field(
+        None, description="of every network of latents; null is each one's own"
     )
     autoencoder: Changes = Field({}, description="changes of ae_training that all jobs have")
     jobs: dict[str, JobGroup | None] = Field({}, description="by name; null leaves one out")

@@ -16,12 +16,10 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState, create_trial
 
-from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.seeding import derive_seed
-from hvrt_diffuser.experiments.jobs import Job, expand, groups_of
+from hvrt_diffuser.experiments.jobs import Job
 from hvrt_diffuser.experiments.ledger import PATIENCE, Entry
-from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions
 from hvrt_diffuser.experiments.runner import Runner
 
 __all__ = ["OBJECTIVES", "confirmations", "importances", "pareto_front", "search", "spread"]
@@ -36,24 +34,6 @@ PROPOSALS = 50  # of points that are known, before any point that is not is take
 Point = Mapping[str, Any]
 
 
-def space_of(name: str, options: ExperimentOptions, base: BaseOptions) -> list[Job]:
-    """A job for every point of the space that is searched.
-
-    Raises:
-        InputError: no space, more than one group, or a point that cannot be made.
-    """
-    groups = groups_of(name, options)
-    if options.search is None or len(groups) != 1:
-        raise InputError(
-            f"{name} has {len(groups)} groups of jobs and "
-            f"{'a' if options.search else 'no'} search, expected one group and a search with a "
-            "space: correct it in conf/"
-        )
-    ((key, group),) = groups.items()
-    wide = group.model_copy(update={"grid": options.search.space, "seeds": 1})
-    return expand(name, options.model_copy(update={"jobs": {key: wide}}), base)
-
-
 def search(runner: Runner, jobs: Sequence[Job], trials: int, seed: int) -> list[Entry]:
     """Measure until so many different points are there.
 
@@ -63,7 +43,7 @@ def search(runner: Runner, jobs: Sequence[Job], trials: int, seed: int) -> list[
 
     Args:
         runner: measures the points.
-        jobs: of :func:`space_of`.
+        jobs: of :func:`hvrt_diffuser.experiments.jobs.space_of`.
         trials: different points in the end, those that the ledger holds among them.
         seed: of the proposals.
 

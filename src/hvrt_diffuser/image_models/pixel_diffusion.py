@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.bounds import BatchSize, LearningRate, SolverSteps, Steps, Width
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.registry import SAMPLERS
@@ -158,20 +159,21 @@ class PixelDiffusionEstimator(ImageModelEstimator):
 
     what: ClassVar[str] = "a diffusion of pixels, by a UNet of the package diffusers"
 
-    channels: tuple[int, ...] = Field(
+    channels: tuple[Width, ...] = Field(
         (32, 64),
         min_length=1,
+        max_length=10,
         description="of the UNet at each size from a half down, multiples of 8",
     )
-    training_steps: int = Field(6000, ge=1, description="optimiser steps")
-    batch_size: int = Field(64, ge=1, description="images per step")
-    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
+    training_steps: Steps = Field(6000, description="optimiser steps")
+    batch_size: BatchSize = Field(64, description="images per step")
+    learning_rate: LearningRate = Field(2e-3, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
         "float32", description="of the convolutions in training; draws are float32"
     )
     solver: Literal["ddpm", "ddim"] = Field("ddim", description="how images are drawn")
-    steps: int = Field(
-        50, ge=1, description="evaluations of the network for an image, a divisor of 1000"
+    steps: SolverSteps = Field(
+        50, description="evaluations of the network for an image, a divisor of 1000"
     )
 
     @field_validator("steps")

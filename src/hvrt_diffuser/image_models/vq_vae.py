@@ -12,6 +12,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.bounds import (
+    BatchSize,
+    Components,
+    LatentDim,
+    Layers,
+    LearningRate,
+    Steps,
+    Width,
+)
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.registry import SAMPLERS
@@ -183,14 +192,14 @@ class VQVAEEstimator(ImageModelEstimator):
 
     what: ClassVar[str] = "a VQ-VAE, and a transformer that draws its codes"
 
-    codes: int = Field(128, ge=2, description="of the codebook")
-    code_dim: int = Field(16, ge=1, description="dimensions of a code")
-    width: int = Field(32, ge=8, multiple_of=8, description="channels at half the image's size")
-    prior_width: int = Field(128, ge=4, multiple_of=4, description="of the transformer")
-    prior_layers: int = Field(4, ge=1, description="of the transformer")
-    training_steps: int = Field(6000, ge=1, description="optimiser steps, of each of the two")
-    batch_size: int = Field(128, ge=1, description="images per step")
-    learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW, one cycle")
+    codes: Components = Field(128, ge=2, description="of the codebook")
+    code_dim: LatentDim = Field(16, description="dimensions of a code")
+    width: Width = Field(32, ge=8, multiple_of=8, description="channels at half the image's size")
+    prior_width: Width = Field(128, ge=4, multiple_of=4, description="of the transformer")
+    prior_layers: Layers = Field(4, ge=1, description="of the transformer")
+    training_steps: Steps = Field(6000, description="optimiser steps, of each of the two")
+    batch_size: BatchSize = Field(128, description="images per step")
+    learning_rate: LearningRate = Field(1e-3, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
         "float32", description="of the convolutions in training; draws are float32"
     )

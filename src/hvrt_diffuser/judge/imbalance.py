@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.common.bounds import Repetitions, Share
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import derive_seed, generator
@@ -39,8 +40,10 @@ SEED = 0  # of the resampling: a table is what the predictions say, whatever the
 class ImbalanceOptions(Options):
     """How remedies for classes of unequal size are compared."""
 
-    seeds: int = Field(5, ge=2, description="repetitions, each with draws and weights of its own")
-    precision: float = Field(
+    seeds: Repetitions = Field(
+        5, ge=2, description="repetitions, each with draws and weights of its own"
+    )
+    precision: Share = Field(
         0.9, gt=0, lt=1, description="at which the recall of the rarest class is read off"
     )
 

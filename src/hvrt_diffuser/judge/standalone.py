@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 
 from hvrt_diffuser.classifiers import Classifier, ClassifierOptions, JudgeOptions, train_judge
+from hvrt_diffuser.common.bounds import Count, Repetitions, Seed, Share
 from hvrt_diffuser.common.devices import DeviceName, resolve_device
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.machine import describe_machine
@@ -40,15 +41,15 @@ class JudgeRequest(Options):
         description="whether the synthetic images may have been made from the training images; if "
         "not, and without test images, a part of those is held out as such",
     )
-    held_out: float = Field(0.2, gt=0, lt=1, description="that part")
-    seeds: int = Field(3, ge=2, description="classifiers of each row")
-    n: int | None = Field(
+    held_out: Share = Field(0.2, gt=0, lt=1, description="that part")
+    seeds: Repetitions = Field(3, ge=2, description="classifiers of each row")
+    n: Count | None = Field(
         None, ge=2, description="images of a row; null takes as many as there are, up to 10,000"
     )
     classifier: ClassifierOptions = Field(ClassifierOptions(), description="of each row")
     judge: JudgeOptions = Field(JudgeOptions(), description="the classifier that sees labels")
     dinov2: Path | None = Field(None, description="file of the weights of DINOv2, to look through")
-    seed: int = Field(0, description="of everything random")
+    seed: Seed = Field(0, description="of everything random")
     device: DeviceName = Field("auto", description="where to compute")
 
 

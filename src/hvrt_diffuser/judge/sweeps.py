@@ -13,6 +13,7 @@ from pydantic import Field
 
 from hvrt_diffuser.autoencoders import AutoencoderEstimator, TrainingOptions
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.common.bounds import Count, Distinct, Ratio, Repetitions, Steps
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import derive_seed
@@ -28,26 +29,24 @@ __all__ = ["ShotsOptions", "stops_helping", "sweep_shots"]
 
 REAL = "real_augmented"
 SEED = 0  # of the resampling: a table is what the predictions say, whatever the run's seed
-Count = Annotated[int, Field(ge=1)]
 
 
 class ShotsOptions(Options):
     """How many real images there are, and how many synthetic ones are added to them."""
 
-    shots: tuple[Count, ...] = Field(
+    shots: Annotated[tuple[Count, ...], Distinct] = Field(
         (10, 100, 1000),
         min_length=1,
         description="real images of each class; what a class has too few images for is left out",
     )
-    ratios: tuple[Count, ...] = Field(
+    ratios: Annotated[tuple[Ratio, ...], Distinct] = Field(
         (1, 3, 10), min_length=1, description="synthetic images for each real one"
     )
-    seeds: int = Field(
+    seeds: Repetitions = Field(
         5, ge=2, description="repetitions, each with few images and generators of its own"
     )
-    steps: int | None = Field(
+    steps: Steps | None = Field(
         1000,
-        ge=1,
         description="of the optimiser of a convolutional autoencoder, where ae_training asks for "
         "more; null takes as many as that",
     )

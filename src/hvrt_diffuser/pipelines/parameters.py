@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from hvrt_diffuser import diffuser  # noqa: F401  # registers every sampler and whole model
 from hvrt_diffuser.autoencoders import TrainingOptions
+from hvrt_diffuser.common.bounds import Seed
 from hvrt_diffuser.common.devices import DeviceName, resolve_device
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.names import unknown_parameter
-from hvrt_diffuser.common.options import Options
+from hvrt_diffuser.common.options import Options, first_error, name_of, reason_of, shown
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
@@ -65,7 +66,7 @@ class Parameters(Options):
     run_name: Annotated[str, BeforeValidator(_text), AfterValidator(_folder_name)] = Field(
         description="the folder of the run's files; by --params, else from globals.yml",
     )
-    seed: int = Field(0, ge=0, description="of everything random")
+    seed: Seed = Field(0, description="of everything random")
     device: DeviceName = Field(
         "auto",
         description="of every block that names no other: auto (cuda, else cpu), cpu, cuda, cuda:N, "
@@ -141,17 +142,16 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
     try:
         parameters = Parameters.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        first = first_error(error)
+        where = name_of(first["loc"])
         if first["type"] == "extra_forbidden":
             raise InputError(_unknown(first["loc"], raw)) from error
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InputError) and where in Parameters.model_fields:
             raise cause from error  # of a whole block, and it says which option
-        found = "missing" if first["type"] == "missing" else repr(first["input"])
-        reason = first["msg"].removeprefix("Value error, ")
+        found = "missing" if first["type"] == "missing" else shown(first["input"])
         raise InputError(
-            f"the parameter {where} is {found}: {reason[0].lower()}{reason[1:]}; "
+            f"the parameter {where} is {found}: {reason_of(first)}; "
             "correct it in conf/ or in --params"
         ) from error
     chosen = (parameters.generation.sampler, *parameters.shots.samplers)

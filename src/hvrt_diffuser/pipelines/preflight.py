@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.autoencoders.network import Architecture
+from hvrt_diffuser.autoencoders.network import Architecture, ConvolutionalAutoencoder
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.machine import free_memory
+from hvrt_diffuser.common.machine import free_memory, total_memory
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.classes import class_index
 from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.judge.imbalance import thinned
 from hvrt_diffuser.metrics.likeness import fewest_for_excess
 from hvrt_diffuser.pipelines.parameters import Parameters
 from hvrt_diffuser.pipelines.tstr.tasks import FEWEST, REPETITIONS
@@ -24,6 +26,8 @@ from hvrt_diffuser.pipelines.tstr.tasks import FEWEST, REPETITIONS
 __all__ = ["Problem", "adapted", "corrected", "problems", "refuse"]
 
 FEATURES = 64  # of the classifier that judges
+OF_A_WEIGHT = 16  # bytes in training: itself, its gradient, and two moments of the optimiser
+OF_A_PIXEL = 5  # bytes in evaluation: itself, and as float32 beside the real ones
 EVALUATION = 22  # times the bytes of all images, measured
 ACTIVATIONS = 6  # float32 of each pixel and channel at half size, that a network keeps for a step
 SIDE = 8  # pixels, of which a suggested side is a multiple
@@ -48,6 +52,7 @@ def problems(
     parameters: Parameters,
     made: Collection[str],
     memory: float | None = None,
+    total: float | None = None,
 ) -> list[Problem]:
     """What a run would stop at, all of it.
 
@@ -56,10 +61,13 @@ def problems(
         parameters: of the run.
         made: datasets that it makes.
         memory: MB that are free; None asks the system.
+        total: MB that the machine has; None asks the system.
     """
     found = list(_of_classes(train, test, parameters, made))
+    found += _of_sides(train, parameters, made)
     if "autoencoder" in made:
         found += _of_autoencoder(train, parameters)
+    found += _of_what_cannot_be_held(train, parameters, made, total or total_memory())
     found += _of_memory(train, test, parameters, made, memory or free_memory())
     return found
 
@@ -74,13 +82,80 @@ def _of_autoencoder(train: LabelledImages, parameters: Parameters) -> Iterator[P
         yield Problem(f"ae_training: {error}", {"ae_training.batch_size": None})
     _, h, w = train.shape
     try:
-        Architecture(train.shape, options.latent_dim, options.width, options.depth)
+        _architecture(train, options)
     except InputError as error:
         depth = int(math.log2(min(h, w)))
         yield Problem(
             f"ae_training: {error}",
             {"ae_training.depth": depth} if depth else {"dataset.resize": max(SIDE, h, w)},
         )
+
+
+def _architecture(train: LabelledImages, options: TrainingOptions) -> Architecture:
+    return Architecture(
+        train.shape,
+        options.latent_dim,
+        options.width,
+        options.depth,
+        variational=options.beta > 0,
+        residual_blocks=options.residual_blocks,
+        principal_path=options.principal_path,
+    )
+
+
+def _of_sides(
+    train: LabelledImages, parameters: Parameters, made: Collection[str]
+) -> Iterator[Problem]:
+    """What moves images must leave something of them."""
+    side = min(train.shape[1:])
+    moved: dict[str, float] = {}
+    if "classifier" in made:
+        moved["evaluation.judge.shift"] = parameters.evaluation.judge.shift
+    if "tstr_metrics" in made:
+        moved["tstr.until_validation.shift"] = parameters.tstr.until_validation.shift
+    if {*made} & {"tstr_metrics", "latents_augmented", "balance_metrics", "shots_metrics"}:
+        moved["latent_encoding.augmentation.shift"] = parameters.latent_encoding.augmentation.shift
+    for name, shift in moved.items():
+        if shift and shift >= side:
+            yield Problem(
+                f"{name} is {shift:g} and the images are {side} pixels wide or high, of which "
+                f"nothing would be left, expected less than {side}"
+            )
+
+
+def _of_what_cannot_be_held(
+    train: LabelledImages,
+    parameters: Parameters,
+    made: Collection[str],
+    total: float | None,
+) -> Iterator[Problem]:
+    """What is more than all memory of the machine, whatever else runs there.
+
+    Where there is a GPU its memory is the one that counts, and nothing is said.
+    """
+    if total is None or torch.cuda.is_available():
+        return
+    c, h, w = train.shape
+    needs: dict[str, float] = {}
+    options = parameters.ae_training.chosen
+    if "autoencoder" in made and isinstance(options, TrainingOptions):
+        with suppress(InputError), torch.device("meta"), torch.random.fork_rng(devices=[]):
+            network = ConvolutionalAutoencoder(_architecture(train, options))
+            weights = sum(p.numel() for p in network.parameters())
+            needs["ae_training: the autoencoder's weights with their optimiser"] = (
+                OF_A_WEIGHT * weights
+            )
+    if "evaluation_metrics" in made:
+        n = parameters.generation.n
+        needs[f"generation.n: {n:,} synthetic images with their pixels compared"] = (
+            OF_A_PIXEL * n * c * h * w
+        )
+    for what, size in needs.items():
+        if size / 1e6 > total:
+            yield Problem(
+                f"{what} would take {size / 1e9:,.0f} GB, and the machine has "
+                f"{total / 1000:,.0f} GB, expected less than that"
+            )
 
 
 def _of_classes(
@@ -95,6 +170,22 @@ def _of_classes(
             estimator.check(counts, names)
         except InputError as error:
             yield Problem(f"the sampler {sampler}: {error}", _without(train, test, estimator))
+    if "latent_sampler" in made and estimator.kind == "images":
+        try:
+            estimator.check(train.images, train.labels)
+        except InputError as error:
+            yield Problem(f"the model {sampler}: {error}")
+    if "balance_metrics" in made and parameters.balance.counts is not None:
+        try:
+            thinned(train, parameters.balance.counts, seed=0)
+        except InputError as error:
+            yield Problem(f"balance.{error}")
+    if "shots_metrics" in made and (fewest := min(parameters.shots.shots)) > counts.min():
+        small = names[int(counts.argmin())]
+        yield Problem(
+            f"shots.shots asks for {fewest:,} images of each class at least and class {small} has "
+            f"{int(counts.min()):,} training images, expected no more than that"
+        )
     if "synthetic_images" not in made:
         return
     generation, asked = parameters.generation, []

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import BatchSize, Layers, LearningRate, SolverSteps, Steps, Width
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
@@ -67,17 +68,16 @@ class DiffusionEstimator(SamplerEstimator):
     recipe: Recipe = Field(
         "edm", description="loss, network input and solver: of EDM, or of DDPM (noise prediction)"
     )
-    width: int = Field(384, ge=1, description="of the hidden layers")
-    blocks: int = Field(4, ge=1, description="residual blocks of two layers")
-    training_steps: int = Field(6000, ge=1, description="optimiser steps")
-    batch_size: int = Field(1024, ge=1, description="latents per step")
-    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
+    width: Width = Field(384, description="of the hidden layers")
+    blocks: Layers = Field(4, ge=1, description="residual blocks of two layers")
+    training_steps: Steps = Field(6000, description="optimiser steps")
+    batch_size: BatchSize = Field(1024, description="latents per step")
+    learning_rate: LearningRate = Field(2e-3, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
         "auto", description="of the matrix products in training; draws are float32"
     )
-    solver_steps: int = Field(
+    solver_steps: SolverSteps = Field(
         18,
-        ge=1,
         le=TIMES,
         description="edm evaluates the network 2 s - 1 times for s of them, ddpm s times",
     )

@@ -16,6 +16,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import (
+    BatchSize,
+    Count,
+    Layers,
+    LearningRate,
+    Share,
+    SolverSteps,
+    Steps,
+    Width,
+)
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.progress import progress
@@ -45,21 +55,20 @@ class FlowEstimator(SamplerEstimator):
     uses: ClassVar[frozenset[str]] = frozenset({"augmented"})
     drawing: ClassVar[frozenset[str]] = frozenset({"strength", "solver_steps"})
 
-    width: int = Field(384, ge=1, description="of the hidden layers")
-    blocks: int = Field(4, ge=1, description="residual blocks of two layers")
-    training_steps: int = Field(3000, ge=1, description="optimiser steps of flow matching")
-    batch_size: int = Field(1024, ge=1, description="latents per step")
-    learning_rate: float = Field(2e-3, gt=0, description="peak rate of AdamW, one cycle")
+    width: Width = Field(384, description="of the hidden layers")
+    blocks: Layers = Field(4, ge=1, description="residual blocks of two layers")
+    training_steps: Steps = Field(3000, description="optimiser steps of flow matching")
+    batch_size: BatchSize = Field(1024, description="latents per step")
+    learning_rate: LearningRate = Field(2e-3, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
         "auto", description="of the matrix products in training; draws are float32"
     )
-    solver_steps: int = Field(
-        8, ge=1, description="of Heun's method; s steps evaluate the network 2 s - 1 times"
+    solver_steps: SolverSteps = Field(
+        8, description="of Heun's method; s steps evaluate the network 2 s - 1 times"
     )
-    strength: float = Field(
+    strength: Share = Field(
         1.0,
         gt=0,
-        le=1,
         description="share of the way from noise: 1 starts from noise; below, draws start from "
         "training latents with as much noise, and the fewer the more they are copies",
     )
@@ -191,10 +200,10 @@ class FlowMapEstimator(FlowEstimator):
     what: ClassVar[str] = "a flow of latents, distilled to one evaluation of a network"
     drawing: ClassVar[frozenset[str]] = frozenset({"strength"})
 
-    trajectories: int = Field(
-        100_000, ge=1, description="paths of the flow that its map is learned from"
+    trajectories: Count = Field(
+        100_000, le=10**7, description="paths of the flow that its map is learned from"
     )
-    distillation_steps: int = Field(3000, ge=1, description="optimiser steps on them")
+    distillation_steps: Steps = Field(3000, description="optimiser steps on them")
 
     @property
     def _steps(self) -> int:

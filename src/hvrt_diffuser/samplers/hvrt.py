@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from hvrt_diffuser.common.bounds import Factor
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
@@ -44,8 +45,8 @@ class HVRTEstimator(PartitionOptions, SamplerEstimator):
         "along the leaf's covariance; univariate_kde_copula, the leaf's marginals joined by a "
         "Gaussian copula",
     )
-    noise_scale: float = Field(
-        1.0, ge=0, description="factor on the kernel's bandwidth; 1 is hvrt's own, 0 gives copies"
+    noise_scale: Factor = Field(
+        1.0, description="factor on the kernel's bandwidth; 1 is hvrt's own, 0 gives copies"
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from pydantic import Field
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import Components
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
@@ -84,7 +85,7 @@ class InterpolationEstimator(SamplerEstimator):
 
     what: ClassVar[str] = "SMOTE: between a latent and one of its neighbours"
 
-    neighbours: int = Field(5, ge=1, description="nearest latents of the same class; SMOTE's own")
+    neighbours: Components = Field(5, description="nearest latents of the same class; SMOTE's own")
 
     def fit(
         self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0

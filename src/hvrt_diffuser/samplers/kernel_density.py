@@ -9,6 +9,7 @@ from pydantic import Field
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import Count
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import generator
@@ -32,8 +33,8 @@ class KernelDensityEstimator(SamplerEstimator):
 
     what: ClassVar[str] = "a normal kernel of the likeliest width on each latent, by scikit-learn"
 
-    held_out: int = Field(
-        500, ge=1, description="latents of a class, at most, whose likelihood chooses the width"
+    held_out: Count = Field(
+        500, description="latents of a class, at most, whose likelihood chooses the width"
     )
 
     def fit(

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.bounds import BatchSize, Components, LearningRate, Steps, Width
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
@@ -141,11 +142,11 @@ class LatentVAEEstimator(SamplerEstimator):
     prior: Literal["standard_normal", "vamp"] = Field(
         "standard_normal", description="of the latents of latents"
     )
-    pseudoinputs: int = Field(50, ge=1, description="of a class; for a VampPrior")
-    width: int = Field(512, ge=1, description="of the hidden layers")
-    training_steps: int = Field(6000, ge=1, description="optimiser steps")
-    batch_size: int = Field(1024, ge=1, description="latents per step")
-    learning_rate: float = Field(3e-3, gt=0, description="peak rate of AdamW, one cycle")
+    pseudoinputs: Components = Field(50, description="of a class; for a VampPrior")
+    width: Width = Field(512, description="of the hidden layers")
+    training_steps: Steps = Field(6000, description="optimiser steps")
+    batch_size: BatchSize = Field(1024, description="latents per step")
+    learning_rate: LearningRate = Field(3e-3, description="peak rate of AdamW, one cycle")
     precision: Precision = Field(
         "float32", description="of the matrix products in training; draws are float32"
     )

@@ -11,6 +11,7 @@ from pydantic import Field
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import Components, Steps, Variance
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
@@ -95,13 +96,13 @@ class MixtureEstimator(SamplerEstimator):
 
     what: ClassVar[str] = "a Gaussian mixture over all latents, by scikit-learn"
 
-    components: int = Field(10, ge=1, description="Gaussians of full covariance")
+    components: Components = Field(10, description="Gaussians of full covariance")
     per: Literal["all", "class"] = Field(
         "all", description="what has so many: all latents together, or those of each class"
     )
-    iterations: int = Field(200, ge=1, description="of EM, at most")
-    floor: float = Field(
-        1e-6, gt=0, description="added to variances, in units of the squared deviation"
+    iterations: Steps = Field(200, description="of EM, at most")
+    floor: Variance = Field(
+        1e-6, description="added to variances, in units of the squared deviation"
     )
 
     def fit(self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0) -> LatentMixture:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.bounds import BatchSize, Layers, LearningRate, Steps, Width
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
@@ -88,11 +89,11 @@ class NormalisingFlowEstimator(SamplerEstimator):
     architecture: Literal["masked_autoregressive", "neural_spline"] = Field(
         "neural_spline", description="of each transformation of a dimension given those before it"
     )
-    transforms: int = Field(5, ge=1, description="autoregressive transformations")
-    width: int = Field(256, ge=1, description="of two hidden layers in each")
-    training_steps: int = Field(4000, ge=1, description="optimiser steps")
-    batch_size: int = Field(512, ge=1, description="latents per step")
-    learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW, one cycle")
+    transforms: Layers = Field(5, ge=1, description="autoregressive transformations")
+    width: Width = Field(256, description="of two hidden layers in each")
+    training_steps: Steps = Field(4000, description="optimiser steps")
+    batch_size: BatchSize = Field(512, description="latents per step")
+    learning_rate: LearningRate = Field(1e-3, description="peak rate of AdamW, one cycle")
 
     def fit(
         self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0

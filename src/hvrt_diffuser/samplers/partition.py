@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from hvrt_diffuser.common.bounds import Count, Repetitions, Share, TreeDepth
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.trees import Forest
@@ -31,26 +32,26 @@ class PartitionOptions(Options):
     partitioner: Literal["FastHVRT", "HVRT", "FastHART", "HART", "PyramidHART"] = Field(
         "FastHVRT", description="hvrt's model; those with HART split by absolute errors"
     )
-    min_samples_leaf: int | None = Field(
-        5, ge=1, description="latents in the smallest leaf; null is hvrt's own choice"
+    min_samples_leaf: Count | None = Field(
+        5, description="latents in the smallest leaf; null is hvrt's own choice"
     )
-    n_partitions: int | None = Field(
+    n_partitions: Count | None = Field(
         None, ge=2, description="leaves of a tree at most; null is hvrt's own choice"
     )
-    max_depth: int | None = Field(None, ge=1, description="of a tree; null is no limit")
+    max_depth: TreeDepth | None = Field(None, description="of a tree; null is no limit")
     tree_splitter: Literal["best", "random"] = Field(
         "best", description="random tries one threshold per dimension: several times faster"
     )
-    tree_rows: int | None = Field(
+    tree_rows: Count | None = Field(
         100_000,
         ge=2,
         description="latents that a tree is fitted on at most, drawn at random where there are "
         "more; all of them are sent through it. null is no limit",
     )
-    y_weight: float = Field(
-        0.0, ge=0, le=1, description="share of the labels, taken as numbers, in the tree's target"
+    y_weight: Share = Field(
+        0.0, description="share of the labels, taken as numbers, in the tree's target"
     )
-    members: int = Field(1, ge=1, description="partitions that draws are divided among")
+    members: Repetitions = Field(1, description="partitions that draws are divided among")
     diversity: Literal["splitter", "rows", "rotations"] = Field(
         "splitter",
         description="what makes members differ: random thresholds, trees fitted on rows drawn with "

@@ -15,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.options import name_of, reason_of
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.serve.counters import Counters
 from hvrt_diffuser.serve.formats import MEDIA_TYPES, WRITERS, Batches, Labelling
@@ -138,8 +139,7 @@ def make_app(diffuser: HVRTDiffuser, options: ServeOptions) -> FastAPI:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             return JSONResponse({"detail": "the body is no JSON: correct it"}, 400)
-        place = ".".join(map(str, first["loc"]))
-        return JSONResponse({"detail": f"{place}: {first['msg']}"}, 422)
+        return JSONResponse({"detail": f"{name_of(first['loc'])}: {reason_of(first)}"}, 422)
 
     if options.token is None:
         # A page of another site whose name was made to point here would be one's own origin.

@@ -10,11 +10,12 @@ from typing import Annotated
 import anyio
 import anyio.to_thread
 import torch
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, StrictStr
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import ClassNumber, Count, Seed
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.serve.formats import Format
@@ -22,7 +23,7 @@ from hvrt_diffuser.serve.formats import Format
 __all__ = ["MAX_NPZ", "Answer", "GenerateRequest"]
 
 MAX_NPZ = 10_000  # images; an npz is made in memory
-Class = StrictInt | StrictStr
+Class = ClassNumber | StrictStr
 
 
 class GenerateRequest(Options):
@@ -37,10 +38,10 @@ class GenerateRequest(Options):
         format: of the answer.
     """
 
-    n: Annotated[StrictInt, Field(ge=1)] | None = None
+    n: Count | None = None
     class_id: Class | None = None
     labels: Annotated[list[Class], Field(min_length=1)] | None = None
-    seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] | None = None
+    seed: Seed | None = None
     format: Format = "tar"
 
     def number(self, most: int) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from hvrt_diffuser.common.bounds import Count, Port, Repetitions, Seconds
 from hvrt_diffuser.common.devices import DeviceName
 from hvrt_diffuser.common.options import Options
 
@@ -36,12 +37,12 @@ class ServeOptions(Options):
     """
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    port: Port = 8000
     token: Annotated[str, Field(min_length=16)] | None = None
     device: DeviceName = "auto"
-    max_images: Annotated[int, Field(ge=1)] = 100_000
-    jobs: Annotated[int, Field(ge=1)] = 2
-    seconds: Annotated[int, Field(ge=1)] = 300
+    max_images: Count = 100_000
+    jobs: Repetitions = 2
+    seconds: Seconds = 300
 
     @model_validator(mode="after")
     def _check_reach(self) -> Self:

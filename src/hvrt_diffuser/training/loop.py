@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import tensors_below
 from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.progress import progress
@@ -102,10 +103,7 @@ class Training(Generic[Network]):
             sums = sums + torch.cat([part.detach().float().reshape(-1) for part in parts])
         means: list[float] = (sums / n).tolist()
         if not all(map(math.isfinite, means)):
-            raise FloatingPointError(
-                f"the loss became {means[0]} by step {self.step} of {self.name}, expected a finite "
-                f"one: lower its learning_rate (now {self.optimiser.defaults['lr']})"
-            )
+            raise self._diverged(f"the loss became {means[0]}")
         return means
 
     def fit(
@@ -137,12 +135,18 @@ class Training(Generic[Network]):
             The network that is kept, in evaluation mode.
 
         Raises:
-            InputError: a checkpoint of another setting.
-            FloatingPointError: the loss became infinite or NaN.
+            InputError: a checkpoint of another setting, or of no such training.
+            FloatingPointError: a loss or a weight became infinite or NaN; nothing of it is kept.
         """
         state = checkpoint.read(setting or {}) if checkpoint else None
-        if state:
-            self.load_state(*state)
+        if checkpoint and state:
+            try:
+                self.load_state(*state)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{checkpoint.path} holds no state of {self.name}: delete the file to start "
+                    "afresh"
+                ) from error
 
         def waited() -> int:
             """Looks since the smallest number."""
@@ -156,6 +160,7 @@ class Training(Generic[Network]):
                 advance("taken from the checkpoint")
             while len(self.history) < looks and (patience is None or waited() < patience):
                 row = look()
+                self._check_finite(row)
                 self.history.append(row)
                 if patience is not None and waited() == 0:
                     self.best = {k: v.clone() for k, v in self.kept.state_dict().items()}
@@ -164,7 +169,33 @@ class Training(Generic[Network]):
                 advance(note(row))
         if self.best:
             self.kept.load_state_dict(self.best)
+        return self.finished()
+
+    def finished(self) -> Network:
+        """The network that is kept, in evaluation mode.
+
+        Raises:
+            FloatingPointError: one of its weights is infinite or NaN.
+        """
+        self._check_finite({})
         return self.kept.eval()
+
+    def _check_finite(self, row: Row) -> None:
+        """Look at what a look found, and at all weights; a loss is of those before its step."""
+        for name, value in row.items():
+            numbers = value if isinstance(value, list) else [value]
+            if not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
+                raise self._diverged(f"{name} became {value}")
+        tensors = [*self.network.state_dict().values(), *self.kept.state_dict().values()]
+        finite = [t.isfinite().all() for t in tensors if t.is_floating_point()]
+        if finite and not torch.stack(finite).all():  # one transfer from a device
+            raise self._diverged("weights became infinite or NaN")
+
+    def _diverged(self, what: str) -> FloatingPointError:
+        return FloatingPointError(
+            f"{what} by step {self.step} of {self.name}, expected finite numbers: lower its "
+            f"learning_rate (now {self.optimiser.defaults['lr']})"
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors, and the rest as JSON, from which :meth:`load_state` goes on."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor
 
+from hvrt_diffuser.common.bounds import Side
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import Registry
 from hvrt_diffuser.data.sources.assembling import Channels, Encoded, assemble
@@ -32,10 +33,8 @@ Root = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(Path.expandus
 class ImageSource(Options):
     """Labelled images of one place; a subclass adds what it has to know."""
 
-    resize: int | None = Field(
+    resize: Side | None = Field(
         None,
-        ge=1,
-        strict=True,
         description="side in pixels of the square that every image is resized to, antialiased; "
         "without one the images stay as they are",
     )

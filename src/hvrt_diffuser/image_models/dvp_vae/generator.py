@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from typing_extensions import Self
 
+from hvrt_diffuser.common.bounds import Epochs, LearningRate
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.binary import binary_images
@@ -64,8 +65,8 @@ class DVPVAEEstimator(ImageModelEstimator):
     what: ClassVar[str] = "a hierarchical VAE with a diffusion-based VampPrior"
 
     setting: str = Field("reduced_mnist", description="a name of SETTINGS")
-    epochs: int | None = Field(None, ge=1, description="null is as many as the setting has")
-    learning_rate: float | None = Field(None, gt=0, description="first; null is the setting's")
+    epochs: Epochs | None = Field(None, description="null is as many as the setting has")
+    learning_rate: LearningRate | None = Field(None, description="first; null is the setting's")
 
     @field_validator("setting")
     @classmethod

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel
 
+from hvrt_diffuser.common.bounds import BatchSize, Decay, Epochs, GradientNorm, LearningRate
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import borrowed_seed, generator
@@ -26,14 +27,12 @@ __all__ = ["TrainingOptions", "binarise", "check_size", "train"]
 class TrainingOptions(Options):
     """How a DVP-VAE is trained."""
 
-    epochs: int = Field(ge=1, description="passes over the training images")
-    batch_size: int = Field(128, ge=1, description="images per optimiser step")
-    learning_rate: float = Field(0.01, gt=0, description="first rate of Adamax")
-    last_learning_rate: float = Field(1e-5, ge=0, description="at the end of a cosine")
-    clip: float = Field(5.0, gt=0, description="of the gradient's norm")
-    ema_decay: float = Field(
-        0.999, ge=0, lt=1, description="per step, of the kept weights, at the end"
-    )
+    epochs: Epochs = Field(description="passes over the training images")
+    batch_size: BatchSize = Field(128, description="images per optimiser step")
+    learning_rate: LearningRate = Field(0.01, description="first rate of Adamax")
+    last_learning_rate: LearningRate = Field(1e-5, description="at the end of a cosine")
+    clip: GradientNorm = Field(5.0, description="of the gradient's norm")
+    ema_decay: Decay = Field(0.999, description="per step, of the kept weights, at the end")
 
 
 def binarise(images: Tensor, source: torch.Generator) -> Tensor:

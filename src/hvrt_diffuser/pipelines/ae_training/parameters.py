@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hvrt_diffuser.autoencoders import AUTOENCODERS, TrainingOptions
+from hvrt_diffuser.common.bounds import KLWeight
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import Registry
 from hvrt_diffuser.pipelines.options import ChosenOptions, DeviceOptions
@@ -35,7 +36,7 @@ class AETrainingOptions(DeviceOptions, ChosenOptions):
 class BaselineOptions(Options):
     """A VAE to compare with: the same network and training, and a KL term."""
 
-    beta: float = Field(gt=0, description="weight of the KL term")
+    beta: KLWeight = Field(gt=0, description="weight of the KL term")
 
     @property
     def name(self) -> str:

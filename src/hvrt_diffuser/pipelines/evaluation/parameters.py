@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from hvrt_diffuser.classifiers import JudgeOptions
+from hvrt_diffuser.common.bounds import Distinct, Seed
 from hvrt_diffuser.judge import MEASURED, ExtractorName
 from hvrt_diffuser.metrics import named_metrics
 from hvrt_diffuser.pipelines.generation.parameters import ClassName
@@ -18,11 +20,11 @@ __all__ = ["EvaluateOptions", "EvaluationOptions"]
 class EvaluationOptions(DeviceOptions):
     """How the synthetic images are judged."""
 
-    extractors: tuple[ExtractorName, ...] = Field(
+    extractors: Annotated[tuple[ExtractorName, ...], Distinct] = Field(
         ("classifier", "encoder"),
         description="features that Fréchet distances are measured in, classifier among them",
     )
-    metrics: tuple[str, ...] = Field(
+    metrics: Annotated[tuple[str, ...], Distinct] = Field(
         MEASURED,
         description="what is measured in the classifier's features: names, or paths of functions",
     )
@@ -60,4 +62,4 @@ class EvaluateOptions(EvaluationOptions):
         description="of generation: the only class that was asked for"
     )
     vae: str = Field(description="name of the VAE's row")
-    seed: int = Field(description="of the run")
+    seed: Seed = Field(description="of the run")

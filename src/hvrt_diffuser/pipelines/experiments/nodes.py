@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import Classifier
-from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.experiments import (
     expand,
@@ -21,18 +20,19 @@ from hvrt_diffuser.experiments import (
     plot_sweep,
     run_experiment,
 )
-from hvrt_diffuser.pipelines.experiments.parameters import BaseOptions, ExperimentOptions
+from hvrt_diffuser.pipelines.experiments.parameters import (
+    BaseOptions,
+    ExperimentOptions,
+    check_sweeps,
+)
 
 __all__ = [
-    "SWEEPS",
     "collect_sweeps",
     "draw_picture",
     "measure_jobs",
     "measure_sweep",
     "tabulate_rows",
 ]
-
-SWEEPS = ("strategy", "beta", "dimension", "ensemble", "tree")  # the groups of hpo
 
 Table = dict[str, Any]
 
@@ -69,14 +69,9 @@ def measure_sweep(
     """The table of one group of the jobs of ``hpo``.
 
     Raises:
-        InputError: another group than :data:`SWEEPS`, or a job of any of them that cannot be made.
+        InputError: another group than a sweep, or a job of any of them that cannot be made.
     """
-    other = sorted(options.jobs.keys() - {*SWEEPS})
-    if other:
-        raise InputError(
-            f"{name}.jobs has a group {other[0]}, which no pipeline measures, expected "
-            f"{', '.join(SWEEPS)}: name it after one of them, or put it into another experiment"
-        )
+    check_sweeps(name, options)
     expand(name, options, base)  # of all groups: the last may be hours away
     alone = options.model_copy(update={"jobs": {group: options.jobs.get(group)}})
     return measure_jobs(

@@ -1,5 +1,59 @@
 """Parameters of experiments: each has a block of its own name, all of one schema."""
 
-from hvrt_diffuser.experiments import BaseOptions, ExperimentOptions
+from __future__ import annotations
 
-__all__ = ["BaseOptions", "ExperimentOptions"]
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.experiments import BaseOptions, ExperimentOptions
+from hvrt_diffuser.experiments.jobs import expand, groups_of, space_of
+
+__all__ = ["SWEEPS", "BaseOptions", "ExperimentOptions", "check_experiments", "check_sweeps"]
+
+SWEEPS = ("strategy", "beta", "dimension", "ensemble", "tree")  # the groups of hpo
+
+
+def check_experiments(
+    parameters: Mapping[str, Any], inputs: Collection[str], names: Collection[str]
+) -> None:
+    """Make every job of the experiments of a run, before anything is trained for them.
+
+    Args:
+        parameters: completed ones.
+        inputs: of the nodes that run.
+        names: of all experiments.
+
+    Raises:
+        InputError: a job that cannot be made, or there is none.
+    """
+    asked = [name for name in names if f"params:{name}" in inputs]
+    if not asked:
+        return
+    base = BaseOptions.model_validate(parameters["base"])
+    for name in asked:
+        options = ExperimentOptions.model_validate(parameters[name])
+        groups = groups_of(name, options)
+        if name == "hpo":
+            check_sweeps(name, options)
+        if options.search is not None:
+            space_of(name, options, base)
+            continue
+        expand(name, options, base)
+        for key, group in groups.items():
+            for candidate in group.candidates[1:]:
+                expand(name, options, base, {key: candidate})
+
+
+def check_sweeps(name: str, options: ExperimentOptions) -> None:
+    """Refuse groups that are none of :data:`SWEEPS`.
+
+    Raises:
+        InputError: there is one.
+    """
+    other = sorted(options.jobs.keys() - {*SWEEPS})
+    if other:
+        raise InputError(
+            f"{name}.jobs has a group {other[0]}, which no pipeline measures, expected "
+            f"{', '.join(SWEEPS)}: name it after one of them, or put it into another experiment"
+        )

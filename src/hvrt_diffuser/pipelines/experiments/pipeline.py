@@ -8,13 +8,13 @@ from typing import Any
 from kedro.pipeline import Pipeline, node, pipeline
 
 from hvrt_diffuser.pipelines.experiments.nodes import (
-    SWEEPS,
     collect_sweeps,
     draw_picture,
     measure_jobs,
     measure_sweep,
     tabulate_rows,
 )
+from hvrt_diffuser.pipelines.experiments.parameters import SWEEPS
 
 __all__ = ["EXPERIMENTS", "create_experiment"]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
+from hvrt_diffuser.common.bounds import ClassNumber, Count, Seed
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.pipelines.options import DeviceOptions
 
@@ -26,8 +27,7 @@ def _text(value: Any) -> Any:
     return value
 
 
-ClassName = Annotated[int | str, BeforeValidator(_text)]
-Count = Annotated[int, Field(ge=1)]
+ClassName = Annotated[ClassNumber | str, BeforeValidator(_text)]
 
 
 class GenerationOptions(DeviceOptions):
@@ -38,7 +38,7 @@ class GenerationOptions(DeviceOptions):
         description="what draws: a registered name, or the path of a class; its options are those "
         "of samplers.<name>",
     )
-    n: int = Field(2000, ge=1, description="images")
+    n: Count = Field(2000, description="images")
     class_id: ClassName | None = Field(
         None,
         description="class of every image, by name or number; null draws all classes in their real "
@@ -57,7 +57,7 @@ class GenerationOptions(DeviceOptions):
         "float32",
         description="of the decoder; bfloat16 is faster where the hardware has it, which auto asks",
     )
-    seed: int | None = Field(None, ge=0, description="of the images; null is the run's seed")
+    seed: Seed | None = Field(None, description="of the images; null is the run's seed")
 
     @model_validator(mode="after")
     def _one_request(self) -> Self:

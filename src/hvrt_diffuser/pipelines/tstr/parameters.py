@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hvrt_diffuser.classifiers import ClassifierOptions, JudgeOptions
+from hvrt_diffuser.common.bounds import Count, Distinct, Repetitions, Seed
 from hvrt_diffuser.data.augmentation import Augmentation, AugmentName
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.hvrt_fitting.parameters import ChosenSampler
@@ -18,16 +19,17 @@ __all__ = ["TSTROptions", "TSTRTask"]
 class TSTROptions(DeviceOptions):
     """How classifiers are trained on synthetic images and tested on real ones."""
 
-    n: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    n: Annotated[tuple[Count, ...], Distinct] = Field(
         (2000,),
         min_length=1,
         description="training images of a row, even by class, or as many as there are; one table "
         "for each",
     )
-    seeds: int = Field(5, ge=2, description="repetitions, each with draws and weights of its own")
-    few_shot: int | None = Field(
+    seeds: Repetitions = Field(
+        5, ge=2, description="repetitions, each with draws and weights of its own"
+    )
+    few_shot: Count | None = Field(
         100,
-        ge=1,
         description="real images of each class, at most, in the rows of someone who has no more; "
         "null leaves these rows out",
     )
@@ -51,4 +53,4 @@ class TSTRTask(TSTROptions):
     ae_training: AETrainingOptions = Field(description="of their autoencoders")
     augmentation: Augmentation = Field(description="of what they may start from, and of batches")
     vae: str = Field(description="name of the VAE's rows")
-    seed: int = Field(description="of the run")
+    seed: Seed = Field(description="of the run")

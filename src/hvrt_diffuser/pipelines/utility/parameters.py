@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hvrt_diffuser.classifiers import ClassifierOptions
+from hvrt_diffuser.common.bounds import Count, Distinct, Seed
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.augmentation import Augmentation, AugmentName
 from hvrt_diffuser.judge.imbalance import ImbalanceOptions
@@ -21,7 +22,7 @@ __all__ = ["BalanceOptions", "BalanceTask", "ShotsBlock", "ShotsTask"]
 class BalanceOptions(DeviceOptions, ImbalanceOptions):
     """How remedies for classes of unequal size are compared."""
 
-    counts: dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+    counts: dict[str, Count] | None = Field(
         None,
         description="training images that classes keep, by name, to try an imbalance on purpose; "
         "null is all, as they are",
@@ -36,13 +37,13 @@ class BalanceTask(BalanceOptions):
     augmentation: Augmentation = Field(description="of what it may start from, and of batches")
     augment: AugmentName = Field(description="of each batch, as in tstr")
     classifier: ClassifierOptions = Field(description="of every row, as in tstr")
-    seed: int = Field(description="of the run")
+    seed: Seed = Field(description="of the run")
 
 
 class ShotsBlock(DeviceOptions, ShotsOptions):
     """How many real images there are, and how many synthetic ones are added to them."""
 
-    samplers: tuple[str, ...] = Field(
+    samplers: Annotated[tuple[str, ...], Distinct] = Field(
         ("hvrt", "mixture_per_class"),
         min_length=1,
         description="names of samplers and whole models, each with its options in samplers",
@@ -57,7 +58,7 @@ class ShotsTask(ShotsBlock):
     augmentation: Augmentation = Field(description="of what they may start from, and of batches")
     augment: AugmentName = Field(description="of each batch, as in tstr")
     classifier: ClassifierOptions = Field(description="of every row, as in tstr")
-    seed: int = Field(description="of the run")
+    seed: Seed = Field(description="of the run")
 
     def estimators(self) -> dict[str, Any]:
         """What each sampler is fitted by.
