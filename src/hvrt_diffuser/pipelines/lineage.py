@@ -128,7 +128,8 @@ class Lineage:
         if name not in self._known:
             read = getattr(self._catalog.get(name), "read_made_by", dict)
             found: dict[str, Any] = read() or {}
-            self._known[name] = Origin(found.get("parameters", {}), found.get("files", {}))
+            held = [found.get(part) for part in ("parameters", "files")]
+            self._known[name] = Origin(*(x if isinstance(x, dict) else {} for x in held))
         return self._known[name]
 
     def _digest(self, name: str) -> str | None:
