@@ -64,7 +64,7 @@ def test_what_was_made_of_one_another_is_taken(run: Run) -> None:
         ("codes", ["model", "codes"], ["codes was made of another model", "run encoding again"]),
         ("codes", ["draws", "judge"], ["draws was made of another codes", "run drawing again"]),
         ("model", ["draws"], ["draws was made of another model", "lies in the run's folder"]),
-        ("draws", ["draws"], ["draws was made of another model", "run drawing again"]),
+        ("draws", ["draws"], ["draws was made of another codes", "run drawing again"]),
     ],
 )
 def test_a_file_of_another_run(
@@ -80,10 +80,19 @@ def test_what_is_gone_says_what_it_was_through_what_was_made_of_it(run: Run, oth
     """The model is deleted: codes and draws still say of which they were made."""
     run.path("model").unlink()
     run.path("draws").write_bytes(other.path("draws").read_bytes())
-    with pytest.raises(InputError, match="than the one that codes was made of"):
+    with pytest.raises(InputError, match="draws was made of another codes"):
         run.lineage().check_together(["codes", "draws"])
     run.path("codes").unlink()
     run.lineage().check_together(["draws", "judge"])
+
+
+def test_two_files_say_of_which_they_were_made_when_that_is_gone(run: Run, other: Run) -> None:
+    run.path("draws").write_bytes(other.path("draws").read_bytes())
+    run.path("judge").write_bytes(run.path("codes").read_bytes())
+    for name in ("model", "codes"):
+        run.path(name).unlink()
+    with pytest.raises(InputError, match=r"another model \(.*\) than the one that judge was made"):
+        run.lineage().check_together(["judge", "draws"])
 
 
 def test_what_is_made_anew_is_of_one_origin_again(run: Run) -> None:
