@@ -31,6 +31,7 @@ terminal.install()
 GO_ON = "--only-missing-outputs"
 METRICS = ("evaluation_metrics", "tstr_metrics")
 STAGES = "stages"
+EXPORT = "exported_dataset"
 OF_THE_SPLIT = ("test_fraction", "min_class_size")  # of the block dataset; the rest is the source's
 
 
@@ -56,7 +57,8 @@ class CheckedParameters:
     """All parameters are checked before anything runs, and completed with their defaults.
 
     Before nodes run, so are the devices that they name, what lies on disk (it may have been made
-    with other parameters), and whether something on the command line is read by no node. What
+    with other parameters), whether something on the command line is read by no node, and whether
+    the export would replace files of the user's. What
     depends on the images is looked at once they are read, before anything is trained.
     """
 
@@ -75,7 +77,7 @@ class CheckedParameters:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
-        """Raise InputError for a device, an artefact or a parameter that does not fit the run."""
+        """Raise InputError for what does not fit the run, be it a device, a file or a parameter."""
         from kedro.framework.project import pipelines
 
         from hvrt_diffuser.pipelines.freshness import Freshness
@@ -103,7 +105,10 @@ class CheckedParameters:
         catalog.up_to_date = {
             output: node.name not in stale for node in pipeline.nodes for output in node.outputs
         }
-        _say_what_is_fresh(pipeline, stale, run_params.get("only_missing_outputs", False))
+        skipping = run_params.get("only_missing_outputs", False)
+        if EXPORT in self._outputs and not (skipping and catalog.up_to_date[EXPORT]):
+            catalog[EXPORT].place.check()
+        _say_what_is_fresh(pipeline, stale, skipping)
         _pictures_first(pipeline)
 
     @hook_impl

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hvrt_diffuser.command import main as run_command
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.card import export_place
 from hvrt_diffuser.data.images import LabelledImages
 
 QUESTIONS = {"likeness", "utility", "novelty", "membership"}
@@ -74,11 +75,36 @@ def test_copies_are_told_and_everything_is_written(
         assert own["question"] in page
     assert page.count("<img") >= 3
     assert (tmp_path / "out" / "README.md").read_text().startswith("---\n")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "README.md",
-        "report.html",
-        "report.json",
-    ]
+    names = {"README.md", "report.html", "report.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {*names, ".hvrt_diffuser.json"}
+    assert all(name in printed for name in names)
+
+
+def test_a_verdict_is_written_around_files_that_lie_there(
+    judge: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"README.md": "my project", "thesis.txt": "mine", "report.json": "mine"}
+    for name, text in own.items():
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        assert judge("copies", "--out", str(tmp_path)) == 0
+        for name, text in own.items():
+            assert (tmp_path / name).read_text() == text
+        assert (tmp_path / "README.new.md").read_text().startswith("---\n")
+        assert "novelty" in json.loads((tmp_path / "report.new.json").read_text())["verdict"]
+        assert (tmp_path / "report.html").is_file()
+        assert "report.html, report.new.json" in capsys.readouterr().out
+
+
+def test_a_verdict_does_not_take_the_place_of_an_export(
+    judge: Callable[..., int], tmp_path: Path
+) -> None:
+    """It is told before minutes of judging."""
+    with export_place(tmp_path).filled() as folder:
+        (folder / "README.md").write_text("a card")
+    with pytest.raises(InputError, match="of something else"):
+        judge("nowhere", "--out", str(tmp_path))
+    assert (tmp_path / "README.md").read_text() == "a card"
 
 
 def test_a_grade_that_is_required_and_not_reached_exits_3(

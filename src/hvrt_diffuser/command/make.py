@@ -102,13 +102,12 @@ def run(given: argparse.Namespace) -> int:
             run_pipelines(workspace, parameters, CONF)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on where this one stopped") from None
-        workspace.show_images()
-        workspace.show_report()
+        workspace.show_all()
     print(  # noqa: T201
         f"{given.out}: images/ (its README.md is the card), report.html, report.json, grid.png "
         f"and model/\nMore images: hvrt-diffuser draw {given.out / 'model'} -n 1000"
     )
-    report = json.loads((workspace.folder / "report.json").read_text(encoding="utf-8"))
+    report = json.loads(workspace.file("08_reporting", "report.json").read_text(encoding="utf-8"))
     return missed(report["verdict"], required)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.common.shared_folder import SharedFolder
 from hvrt_diffuser.data.card import CardFacts, dataset_card
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.report.page import Picture, render_page
@@ -17,7 +17,9 @@ from hvrt_diffuser.report.pictures import MOST_CLASSES, closest_pairs, first_of_
 from hvrt_diffuser.report.plots import plot_image_rows
 from hvrt_diffuser.report.verdict import utility_lines, verdict_lines
 
-__all__ = ["describe", "write"]
+__all__ = ["describe", "verdict_place", "write"]
+
+FILES = ("report.html", "report.json", "README.md")
 
 
 def describe(report: Mapping[str, Any]) -> str:
@@ -34,12 +36,17 @@ def describe(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def verdict_place(folder: Path) -> SharedFolder:
+    """A folder for a verdict: the user may edit all of it, and have own files there."""
+    return SharedFolder(folder, "verdict", FILES, among=True)
+
+
 def write(
     report: Mapping[str, Any],
     train: LabelledImages,
     synthetic: LabelledImages,
     test: LabelledImages | None,
-    folder: Path,
+    place: SharedFolder,
     *,
     command: str,
 ) -> None:
@@ -50,7 +57,7 @@ def write(
         train: real training images.
         synthetic: what was judged.
         test: real test images, if any.
-        folder: made where it is not there.
+        place: of :func:`verdict_place`.
         command: as typed.
     """
     texts = {
@@ -58,9 +65,9 @@ def write(
         "report.html": render_page(report, _pictures(report, train, synthetic, test)),
         "README.md": dataset_card(_facts(report, synthetic, command)),
     }
-    for name, text in texts.items():
-        with whole_file(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    with place.filled() as folder:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def _pictures(
