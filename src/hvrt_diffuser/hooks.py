@@ -18,9 +18,11 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import Turn
 from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
+from hvrt_diffuser.common.names import readable
 from hvrt_diffuser.pipelines.known import check_names
 
 __all__ = ["CheckedParameters", "RawImages", "RunSummary"]
@@ -65,7 +67,16 @@ class CheckedParameters:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Raise InputError for a parameter that is unknown, missing or out of range."""
-        raw = context.config_loader["parameters"]
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            raw = context.config_loader["parameters"]
+        except OmegaConfBaseException as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"a parameter cannot be resolved ({reason}), expected values, or ${{...}} of what "
+                "conf/ has: correct it in conf/ or in --params"
+            ) from error
         check_names(raw)  # in milliseconds; what comes next imports torch
         from hvrt_diffuser.pipelines.parameters import check_parameters, complete
 
@@ -210,7 +221,7 @@ class RunSummary:
         """Start the clock."""
         self._start = time.perf_counter()
         on_interrupt(self._say_how_to_go_on)
-        self._command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        self._command = readable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
         self._seconds.clear()
         self._catalog = catalog
 

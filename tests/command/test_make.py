@@ -132,6 +132,9 @@ def test_a_grade_that_is_required_and_not_reached_exits_3(
         (["--set", "ae_training.epochs=many"], "ae_training.epochs"),
         (["--sampler", "hvart"], "no sampler called 'hvart'"),
         (["--set", "run_name=a/b"], "the name of a folder"),
+        (["--set", "run_name=${oc.env:HOME}"], "the name of a folder"),
+        (["--set", "run_name=["], "the name of a folder"),
+        (["--set", "run_name=CON"], "the name of a folder"),
         (["--require", "beauty=good"], "QUESTION=GRADE"),
     ],
 )

@@ -17,7 +17,7 @@ from hvrt_diffuser.data.card import CARD, Form, export_place
 from hvrt_diffuser.data.encoding import encode_png, write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
-__all__ = ["Export", "ExportDataset"]
+__all__ = ["Export", "ExportDataset", "check_folder_names"]
 
 ROWS = 1_000  # images a row group, encoded at a time
 SHARD = 10_000  # images a tar file, at most
@@ -70,7 +70,7 @@ class ExportDataset(AbstractDataset[Export, None]):
                 name cannot be that of a folder.
         """
         if data.form == "image_folder":
-            _check_folder_names(data.images.class_names)
+            check_folder_names(data.images.class_names)
         with self.place.filled() as folder:
             if data.form == "parquet":
                 _write_parquet(folder, data.images)
@@ -99,8 +99,8 @@ class ExportDataset(AbstractDataset[Export, None]):
         return {"filepath": str(self._filepath)}
 
 
-def _check_folder_names(names: tuple[str, ...]) -> None:
-    """Refuse class names that a file system or a reader of image folders would not keep apart."""
+def check_folder_names(names: tuple[str, ...]) -> None:
+    """Raise InputError for class names that file systems or readers of folders would not keep."""
     for name in names:
         if UNSAFE.search(name):
             raise InputError(

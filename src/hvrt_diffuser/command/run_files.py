@@ -12,6 +12,7 @@ from typing import Any
 
 from hvrt_diffuser.command.parser import suggestion
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import plain
 from hvrt_diffuser.common.shared_folder import MANIFEST
 from hvrt_diffuser.data.card import export_place
 
@@ -128,7 +129,8 @@ def delete(run: Run) -> None:
 
 def table(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> list[str]:
     """Lines of a table: a head, and a line for each row."""
-    cells = [["", *columns], *([name, *(row[c] for c in columns)] for name, row in rows.items())]
+    found = [["", *columns], *([name, *(row[c] for c in columns)] for name, row in rows.items())]
+    cells = [[plain(cell) for cell in line] for line in found]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns) + 1)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

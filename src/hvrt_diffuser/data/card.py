@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import plain, readable
 from hvrt_diffuser.common.shared_folder import SharedFolder
 
 __all__ = ["CARD", "CardFacts", "Form", "dataset_card", "export_place"]
@@ -181,7 +182,7 @@ def _header(facts: CardFacts, n: int) -> dict[str, Any]:
     files = [{"split": "train", "path": DATA_FILES[facts.form]}]
     config: dict[str, Any] = {"config_name": "default", "data_files": files}
     header: dict[str, Any] = {
-        "pretty_name": facts.title,
+        "pretty_name": readable(facts.title),
         "license": "unknown",
         "task_categories": ["image-classification"],
         "tags": ["synthetic", TAG],
@@ -233,7 +234,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """A text on one line that Markdown shows as it is."""
-    line = " ".join(text.split())
+    line = plain(" ".join(text.split()))
     # An underscore before a letter or a digit can end no emphasis, so `a_b` stays readable.
     line = re.sub(r"[\\`*\[\]<>|#~&$]|_(?![^\W_])|^[-+=]", r"\\\g<0>", line)
     return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)  # no item of a numbered list

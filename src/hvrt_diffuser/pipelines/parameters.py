@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from hvrt_diffuser import diffuser  # noqa: F401  # registers every sampler and 
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.common.devices import DeviceName, resolve_device
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.names import unknown_parameter
+from hvrt_diffuser.common.names import folder_name, unknown_parameter
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
@@ -37,8 +36,7 @@ __all__ = [
 ]
 
 
-FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
-LONGEST_NAME = 200  # file systems allow 255, and names of temporary files are longer
+WIDEST = 100  # letters of a value in a sentence
 
 
 def _text(run_name: Any) -> Any:
@@ -50,19 +48,10 @@ def _text(run_name: Any) -> Any:
     return run_name
 
 
-def _folder_name(run_name: str) -> str:
-    if not FOLDER_NAME.fullmatch(run_name) or len(run_name.encode()) > LONGEST_NAME:
-        raise ValueError(
-            "expected the name of a folder, of letters, digits, '_', '-' and '.', with no dot in "
-            f"front, of {LONGEST_NAME} bytes at most"
-        )
-    return run_name
-
-
 class Parameters(Options):
     """Everything that a configuration or ``--params`` may set."""
 
-    run_name: Annotated[str, BeforeValidator(_text), AfterValidator(_folder_name)] = Field(
+    run_name: Annotated[str, BeforeValidator(_text), AfterValidator(folder_name)] = Field(
         description="the folder of the run's files; by --params, else from globals.yml",
     )
     seed: int = Field(0, ge=0, description="of everything random")
@@ -148,7 +137,7 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InputError) and where in Parameters.model_fields:
             raise cause from error  # of a whole block, and it says which option
-        found = "missing" if first["type"] == "missing" else repr(first["input"])
+        found = "missing" if first["type"] == "missing" else _shown(first["input"])
         reason = first["msg"].removeprefix("Value error, ")
         raise InputError(
             f"the parameter {where} is {found}: {reason[0].lower()}{reason[1:]}; "
@@ -161,6 +150,11 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
     }
     _check_augmentation(parameters, estimators[parameters.generation.sampler])
     return parameters
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def _unknown(place: tuple[int | str, ...], raw: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hvrt_diffuser.common.names import plain
 from hvrt_diffuser.common.shared_folder import SharedFolder
 from hvrt_diffuser.data.card import CardFacts, dataset_card
 from hvrt_diffuser.data.images import LabelledImages
@@ -33,7 +34,7 @@ def describe(report: Mapping[str, Any]) -> str:
         title = ""
     if report["tstr"]:
         lines += utility_lines(report["tstr"], report["tstr_protocol"]["n_test"])
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def verdict_place(folder: Path) -> SharedFolder:
