@@ -6,10 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog
 
 from hvrt_diffuser.catalog import MetricsDataset
-from hvrt_diffuser.hooks import RunSummary
+from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.hooks import CheckedParameters, RunSummary
+from hvrt_diffuser.settings import CONFIG_LOADER_ARGS
+
+CONF = Path(__file__).parents[1] / "conf"
 
 
 def test_runs_at_the_same_time_keep_each_other_s_stages(tmp_path: Path) -> None:
@@ -32,3 +38,16 @@ def test_runs_at_the_same_time_keep_each_other_s_stages(tmp_path: Path) -> None:
     end(hours, "third")
     kept = MetricsDataset(filepath=path).load()
     assert set(kept) == {"first", "second", "third"}
+
+
+@pytest.mark.parametrize(
+    "name", ["${oc.env:HOME}", "${x}", "${", "..", "-x", "CON", "[red]", "a/b", "\udcff", "x" * 300]
+)
+def test_a_run_name_that_is_none_is_told_in_a_sentence(name: str) -> None:
+    loader = OmegaConfigLoader(
+        str(CONF), env="test", runtime_params={"run_name": name}, **CONFIG_LOADER_ARGS
+    )
+    context: Any = SimpleNamespace(config_loader=loader)
+    with pytest.raises(InputError, match=r"expected .*correct it in conf/ or in --params") as told:
+        CheckedParameters().after_context_created(context)
+    assert "\n" not in str(told.value)

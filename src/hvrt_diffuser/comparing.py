@@ -14,6 +14,7 @@ from hvrt_diffuser.classifiers import Classifier, JudgeOptions, train_judge
 from hvrt_diffuser.common.bounds import MOST_IMAGES, MOST_SEED, whole_number
 from hvrt_diffuser.common.devices import as_device
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.figures import label
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.splitting import hold_out
@@ -131,7 +132,7 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for name, rows in table.dropna(subset=["dcr_image"]).groupby("sampler", sort=False):
-        axes.plot(rows["dcr_image"], rows["fd_classifier"], "o", label=str(name))
+        axes.plot(rows["dcr_image"], rows["fd_classifier"], "o", label=label(str(name)))
     for name, style in (("real images", "--"), ("copies", ":")):
         for value in table.loc[table["sampler"] == name, "fd_classifier"]:
             axes.axhline(value, color="grey", linestyle=style, linewidth=0.8, label=name)

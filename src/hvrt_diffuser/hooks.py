@@ -22,6 +22,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import Turn
 from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
+from hvrt_diffuser.common.names import readable
 from hvrt_diffuser.pipelines.known import check_names
 
 __all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary"]
@@ -32,6 +33,7 @@ terminal.install()
 GO_ON = "--only-missing-outputs"
 METRICS = ("evaluation_metrics", "tstr_metrics")
 STAGES, RECORDS = "stages", "nodes"
+EXPORT = "exported_dataset"
 OF_THE_SPLIT = ("test_fraction", "min_class_size")  # of the block dataset; the rest is the source's
 
 
@@ -57,14 +59,24 @@ class CheckedParameters:
     """All parameters are checked before anything runs, and completed with their defaults.
 
     Before nodes run, so are the devices that they name, what lies on disk (it may have been made
-    with other parameters), and whether something on the command line is read by no node. What
+    with other parameters), whether something on the command line is read by no node, and whether
+    the export would replace files of the user's. What
     depends on the images is looked at once they are read, before anything is trained.
     """
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Raise InputError for a parameter that is unknown, missing or out of range."""
-        raw = context.config_loader["parameters"]
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            raw = context.config_loader["parameters"]
+        except OmegaConfBaseException as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"a parameter cannot be resolved ({reason}), expected values, or ${{...}} of what "
+                "conf/ has: correct it in conf/ or in --params"
+            ) from error
         check_names(raw)  # in milliseconds; what comes next imports torch
         from hvrt_diffuser.pipelines.parameters import check_parameters, complete
 
@@ -76,7 +88,7 @@ class CheckedParameters:
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
-        """Raise InputError for a device, a job, an artefact or a parameter that does not fit."""
+        """Raise InputError for what does not fit the run, be it a device, a file or a parameter."""
         from kedro.framework.project import pipelines
 
         from hvrt_diffuser.pipelines.experiments.parameters import check_experiments
@@ -110,7 +122,10 @@ class CheckedParameters:
         catalog.up_to_date = {
             output: node.name not in stale for node in pipeline.nodes for output in node.outputs
         }
-        _say_what_is_fresh(pipeline, stale, run_params.get("only_missing_outputs", False))
+        skipping = run_params.get("only_missing_outputs", False)
+        if EXPORT in self._outputs and not (skipping and catalog.up_to_date[EXPORT]):
+            catalog[EXPORT].place.check()
+        _say_what_is_fresh(pipeline, stale, skipping)
         _pictures_first(pipeline)
 
     @hook_impl
@@ -256,7 +271,7 @@ class RunSummary:
         """Start the clock."""
         self._start = time.perf_counter()
         on_interrupt(self._say_how_to_go_on)
-        self._command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        self._command = readable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
         self._seconds.clear()
         self._catalog = catalog
 

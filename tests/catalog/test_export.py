@@ -315,29 +315,36 @@ class TestWhole:
             save(tmp_path / "out", few, "parquet")
 
     @pytest.mark.parametrize("error", [OSError(errno.EACCES, "denied"), KeyboardInterrupt])
-    @pytest.mark.parametrize("broken", ["out", ".partial"])
-    def test_failed_replacement_leaves_the_old_export(
+    def test_a_replacement_that_fails_half_way_is_finished_by_the_next_run(
         self,
         tmp_path: Path,
         few: LabelledImages,
-        broken: str,
         error: BaseException,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """At the last moment, neither folder in its place or the old one not to be moved."""
-        save(tmp_path / "out", few, "parquet")
-        before = files(tmp_path)
-        rename = Path.rename
+        save(tmp_path / "out", few[:30], "image_folder")
+        save(tmp_path / "fresh", few, "image_folder")
+        (tmp_path / "out" / "LICENSE").write_text("mine")
+        replace, replaced = Path.replace, 0
 
         def fail(self: Path, target: Path) -> Path:
-            if self.name.endswith(broken):
+            nonlocal replaced
+            replaced += 1
+            if replaced == 20:
                 raise error
-            return rename(self, target)
+            return replace(self, target)
 
-        monkeypatch.setattr(Path, "rename", fail)
-        with pytest.raises((DatasetError, KeyboardInterrupt)):
-            save(tmp_path / "out", few, "image_folder")
-        assert files(tmp_path) == before
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", fail)
+            with pytest.raises((DatasetError, KeyboardInterrupt)) as caught:
+                save(tmp_path / "out", few, "image_folder")
+        if isinstance(error, OSError):
+            assert "the rest follows with the next run" in str(caught.value)
+        dataset = ExportDataset(str(tmp_path / "out"))
+        assert not dataset.exists()
+        dataset.place.check()
+        assert dataset.exists()
+        assert files(tmp_path / "out") == {**files(tmp_path / "fresh"), "LICENSE": b"mine"}
 
     def test_a_link_to_a_folder_stays_one(self, tmp_path: Path, few: LabelledImages) -> None:
         (tmp_path / "far").mkdir()
@@ -347,6 +354,72 @@ class TestWhole:
         assert (tmp_path / "out").is_symlink()
         assert (tmp_path / "far" / "README.md").is_file()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "out"]
+
+
+class TestTheUsersOwn:
+    @pytest.mark.parametrize("old", FORMS)
+    @every_form
+    def test_files_beside_an_export_stay(
+        self, tmp_path: Path, few: LabelledImages, form: Form, old: Form
+    ) -> None:
+        save(tmp_path / "out", few, old)
+        own = {"LICENSE": b"mine", "thesis.txt": b"mine", "notes/data/README.md": b"mine"}
+        own |= {"data/mine.parquet": b"mine", "train/0/mine.png": b"mine", ".gitignore": b"mine"}
+        for name, content in own.items():
+            (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "out" / name).write_bytes(content)
+        save(tmp_path / "out", few[:30], form)
+        save(tmp_path / "fresh", few[:30], form)
+        found, fresh = files(tmp_path / "out"), files(tmp_path / "fresh")
+        assert {name: found[name] for name in own} == own
+        assert {name for name, content in found.items() if content} == {
+            *own,
+            *(name for name, content in fresh.items() if content),
+        }
+        assert all(found[name] == content for name, content in fresh.items())
+
+    def test_an_edited_card_stays_and_the_new_one_lies_beside_it(
+        self, tmp_path: Path, few: LabelledImages, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        save(tmp_path / "out", few, "parquet")
+        card = tmp_path / "out" / "README.md"
+        edited = card.read_text("utf-8").replace("license: unknown", "license: mit")
+        card.write_text(edited, "utf-8")
+        save(tmp_path / "out", few[:30], "parquet")
+        assert card.read_text("utf-8") == edited
+        new = tmp_path / "out" / "README.new.md"
+        assert new.read_text("utf-8") == export(few[:30], "parquet").card
+        (said,) = [text for text in caplog.messages if "README.new.md" in text]
+        assert str(card) in said
+        assert (
+            len(
+                SyntheticImagesDataset(
+                    str(tmp_path / "out" / "data" / "train-00000-of-00001.parquet")
+                ).load()
+            )
+            == 30
+        )
+
+    @every_form
+    def test_an_edited_image_or_file_of_images_is_not_replaced(
+        self, tmp_path: Path, few: LabelledImages, form: Form
+    ) -> None:
+        save(tmp_path / "out", few, form)
+        kind = {"parquet": "*.parquet", "image_folder": "*.png", "webdataset": "*.tar"}[form]
+        edited = next((tmp_path / "out").rglob(kind))
+        edited.write_bytes(b"mine")
+        before = files(tmp_path)
+        assert str(edited) in refusal(tmp_path / "out", few[:30], "parquet")
+        assert files(tmp_path) == before
+
+    def test_images_that_the_user_removed_come_back(
+        self, tmp_path: Path, few: LabelledImages
+    ) -> None:
+        for _ in range(2):
+            save(tmp_path / "out", few, "image_folder")
+            found = sorted((tmp_path / "out").rglob("*.png"))
+            assert len(found) == len(few)
+            found[0].unlink()
 
 
 class TestRefusals:
@@ -370,7 +443,7 @@ class TestRefusals:
             path.write_bytes(text.encode("utf-8", "surrogateescape"))
         before = files(tmp_path)
         said = refusal(tmp_path / "out", few, form)
-        assert f"{tmp_path / 'out'} holds something that is no export" in said
+        assert f"{tmp_path / 'out'} holds something and no .hvrt_diffuser.json" in said
         assert files(tmp_path) == before
 
     def test_a_file_in_its_place_stays(self, tmp_path: Path, few: LabelledImages) -> None:
@@ -413,14 +486,6 @@ class TestRefusals:
         save(tmp_path / "out", images, form)
         found = READERS[form](tmp_path / "out", images.class_names)
         assert [name for _, name in found] == [images.class_names[i] for i in images.labels]
-
-    def test_a_card_that_would_not_be_known_again(
-        self, tmp_path: Path, few: LabelledImages
-    ) -> None:
-        with pytest.raises(DatasetError) as caught:
-            ExportDataset(str(tmp_path / "out")).save(Export(few, "parquet", "# Digits\n"))
-        assert "no YAML header with the tag" in str(caught.value.__cause__)
-        assert files(tmp_path) == {}
 
     def test_loading_says_how_to_open_it(self, tmp_path: Path, few: LabelledImages) -> None:
         save(tmp_path / "out", few, "parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor
 
 from hvrt_diffuser.command import main as run_command
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.card import export_place
 from hvrt_diffuser.data.images import LabelledImages
 
 QUESTIONS = {"likeness", "utility", "novelty", "membership"}
@@ -74,11 +77,36 @@ def test_copies_are_told_and_everything_is_written(
         assert own["question"] in page
     assert page.count("<img") >= 3
     assert (tmp_path / "out" / "README.md").read_text().startswith("---\n")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "README.md",
-        "report.html",
-        "report.json",
-    ]
+    names = {"README.md", "report.html", "report.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {*names, ".hvrt_diffuser.json"}
+    assert all(name in printed for name in names)
+
+
+def test_a_verdict_is_written_around_files_that_lie_there(
+    judge: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"README.md": "my project", "thesis.txt": "mine", "report.json": "mine"}
+    for name, text in own.items():
+        (tmp_path / name).write_text(text)
+    for _ in range(2):
+        assert judge("copies", "--out", str(tmp_path)) == 0
+        for name, text in own.items():
+            assert (tmp_path / name).read_text() == text
+        assert (tmp_path / "README.new.md").read_text().startswith("---\n")
+        assert "novelty" in json.loads((tmp_path / "report.new.json").read_text())["verdict"]
+        assert (tmp_path / "report.html").is_file()
+        assert "report.html, report.new.json" in capsys.readouterr().out
+
+
+def test_a_verdict_does_not_take_the_place_of_an_export(
+    judge: Callable[..., int], tmp_path: Path
+) -> None:
+    """It is told before minutes of judging."""
+    with export_place(tmp_path).filled() as folder:
+        (folder / "README.md").write_text("a card")
+    with pytest.raises(InputError, match="of something else"):
+        judge("nowhere", "--out", str(tmp_path))
+    assert (tmp_path / "README.md").read_text() == "a card"
 
 
 def test_a_grade_that_is_required_and_not_reached_exits_3(
@@ -135,6 +163,57 @@ def test_what_does_not_compare_is_one_sentence(
 ) -> None:
     with pytest.raises(InputError, match=message):
         judge(synthetic)
+
+
+ODD = (
+    "_x",
+    "$\\frac{$",
+    "[red]",
+    "{x}",
+    "a\nb",
+    "\u202eabc",
+    "<b>",
+    os.fsdecode(b"caf\xe9"),
+    "#|`",
+)
+
+
+def test_classes_of_any_name_are_shown_as_they_are(
+    digits: LabelledImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = (*ODD, "y" * 200)
+    for part, rows in {
+        "train": (0, 400),
+        "test": (400, 600),
+        os.fsdecode(b"\xff"): (600, 800),
+    }.items():
+        own = digits[torch.arange(*rows)]
+        write(tmp_path / part, LabelledImages(own.images, own.labels, digits.class_names, ""))
+        for place, name in enumerate(names):
+            (tmp_path / part / str(place)).rename(tmp_path / part / name)
+    without = tmp_path / os.fsdecode(b"\xff") / ODD[5]
+    for path in without.iterdir():
+        path.unlink()
+    given = ["--train", tmp_path / "train", "--test", tmp_path / "test", "--out", tmp_path / "out"]
+    given += ["--synthetic", tmp_path / os.fsdecode(b"\xff"), "--no-training"]
+    assert run_command(["judge", *map(str, given)]) == 0
+    printed = capsys.readouterr().out
+    printed.encode("utf-8")
+    assert r"No image of class \u202eabc" in printed
+    assert "\u202e" not in printed
+    report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    shown = [name for name in names if "caf" not in name] + ["caf%E9"]
+    assert set(report["dataset"]["classes"]) == set(shown)
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    for name in ("$\\frac{$", "[red]", "{x}", r"a\nb", r"\u202eabc", "&lt;b&gt;", "caf%E9"):
+        assert name in page
+    assert "<b>" not in page
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    features = yaml.safe_load(card.split("---\n")[1])["configs"][0]["features"]
+    told = features[1]["dtype"]["class_label"]["names"]
+    assert set(told.values()) == set(shown) - {ODD[5]}
+    assert r"\[red\]" in card
+    assert "%FF" in card
 
 
 @pytest.mark.parametrize("require", ["novelty", "novelty=great", "beauty=good"])

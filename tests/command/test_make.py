@@ -14,6 +14,7 @@ from hvrt_diffuser.command import main, session
 from hvrt_diffuser.command.workspace import Workspace
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.data.card import export_place
 
 Asked = list[dict[str, Any]]
 
@@ -35,13 +36,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         assert (conf / "base" / "catalog.yml").is_file()
         found.append(parameters)
         grades = {name: {"grade": "fair"} for name in ("likeness", "utility", "novelty")}
+        with export_place(workspace.file("07_model_output", "dataset")).filled() as folder:
+            (folder / "train" / "cat").mkdir(parents=True)
+            (folder / "train" / "cat" / "0.png").write_text("a cat")
+            (folder / "README.md").write_text("a card")
         contents = {
             ("08_reporting", "report.json"): json.dumps({"verdict": grades}),
             ("08_reporting", "report.html"): "a page",
             ("08_reporting", "sample_grid.png"): "a grid",
             ("06_models", "latent_sampler.safetensors"): "a sampler",
-            ("07_model_output", "dataset/README.md"): "a card",
-            ("07_model_output", "dataset/train/cat/0.png"): "a cat",
         }
         for (layer, name), text in contents.items():
             path = workspace.file(layer, name)
@@ -70,7 +73,8 @@ def test_results_lie_on_top(asked: Asked, call: Callable[..., int], tmp_path: Pa
     assert call() == 0
     made = tmp_path / "made"
     assert {path.name for path in made.iterdir()} == {
-        *("make.json", "run", "images", "model", "grid.png", "report.html", "report.json")
+        *("make.json", "run", "images", "model", "grid.png", "report.html", "report.json"),
+        ".hvrt_diffuser.json",
     }
     assert (made / "images" / "README.md").read_text() == "a card"
     assert (made / "images" / "train" / "cat" / "0.png").read_text() == "a cat"
@@ -128,6 +132,9 @@ def test_a_grade_that_is_required_and_not_reached_exits_3(
         (["--set", "ae_training.epochs=many"], "ae_training.epochs"),
         (["--sampler", "hvart"], "no sampler called 'hvart'"),
         (["--set", "run_name=a/b"], "the name of a folder"),
+        (["--set", "run_name=${oc.env:HOME}"], "the name of a folder"),
+        (["--set", "run_name=["], "the name of a folder"),
+        (["--set", "run_name=CON"], "the name of a folder"),
         (["--require", "beauty=good"], "QUESTION=GRADE"),
     ],
 )
@@ -196,5 +203,56 @@ class TestWhoseFolder:
         self, asked: Asked, call: Callable[..., int], tmp_path: Path
     ) -> None:
         call()
-        with Turn(tmp_path / "made"), pytest.raises(InputError, match=r"another .* is at work"):
+        with (
+            Turn(tmp_path / "made" / "run"),
+            pytest.raises(InputError, match=r"another .* is at work"),
+        ):
             call()
+
+
+class TestWhatTheUserMadeOfIt:
+    def test_own_files_stay(self, asked: Asked, call: Callable[..., int], tmp_path: Path) -> None:
+        call()
+        own = ("notes.txt", "images/LICENSE", "model/notes/used.txt", "images/train/cat/mine.png")
+        for name in own:
+            (tmp_path / "made" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "made" / name).write_text("mine")
+        call()
+        assert all((tmp_path / "made" / name).read_text() == "mine" for name in own)
+
+    def test_edited_cards_reports_and_pictures_stay(
+        self, asked: Asked, call: Callable[..., int], tmp_path: Path
+    ) -> None:
+        call()
+        made = tmp_path / "made"
+        edited = {"images/README.md": "a card", "report.html": "a page", "grid.png": "a grid"}
+        for name in edited:
+            with (made / name).open("a") as file:  # in place
+                file.write(", mine")
+        call()
+        for name, text in edited.items():
+            assert (made / name).read_text() == f"{text}, mine"
+            path = made / name
+            assert path.with_name(f"{path.stem}.new{path.suffix}").read_text() == text
+
+    @pytest.mark.parametrize("name", ["model/latent_sampler.safetensors", "images/train/cat/0.png"])
+    def test_another_model_or_image_is_told_before_anything_runs(
+        self, asked: Asked, call: Callable[..., int], tmp_path: Path, name: str
+    ) -> None:
+        call()
+        (tmp_path / "made" / name).write_text("mine")
+        with pytest.raises(InputError, match=f"{name} was changed"):
+            call()
+        assert (tmp_path / "made" / name).read_text() == "mine"
+        assert len(asked) == 1
+        assert "mine" not in {path.read_text() for path in (tmp_path / "made/run").rglob("*.*")}
+
+    def test_a_folder_of_an_earlier_version_is_told_before_anything_runs(
+        self, asked: Asked, call: Callable[..., int], tmp_path: Path
+    ) -> None:
+        call()
+        (tmp_path / "made" / ".hvrt_diffuser.json").unlink()
+        before = files(tmp_path)
+        with pytest.raises(InputError, match=r"model/latent_sampler.safetensors is not known"):
+            call()
+        assert files(tmp_path) == before

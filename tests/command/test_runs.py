@@ -10,6 +10,7 @@ import pytest
 
 from hvrt_diffuser.command import main
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.card import export_place
 
 QUESTIONS = ("likeness", "utility", "novelty", "membership")
 
@@ -102,6 +103,27 @@ def test_all_files_of_a_run_are_deleted_and_no_others(data: Path) -> None:
     assert main(["runs", "delete", "first", "--yes", "--data", str(data)]) == 0
     assert files(data) == others
     assert not (data / "06_models" / "first").exists()
+
+
+@pytest.mark.parametrize("own", ["LICENSE", "README.md"])
+def test_a_run_with_a_file_of_the_user_s_in_its_export_stays(data: Path, own: str) -> None:
+    folder = data / "07_model_output" / "first" / "dataset"
+    with export_place(folder).filled() as inner:
+        (inner / "README.md").write_text("a card")
+    before = files(data)
+    (folder / own).write_text("mine")
+    with pytest.raises(InputError, match=rf"{own} is not as hvrt_diffuser wrote it"):
+        main(["runs", "delete", "first", "--yes", "--data", str(data)])
+    assert files(data) == before | {f"07_model_output/first/dataset/{own}"}
+    (folder / "README.md").write_text("a card")
+    (folder / "LICENSE").unlink(missing_ok=True)
+    assert main(["runs", "delete", "first", "--yes", "--data", str(data)]) == 0
+
+
+def test_folders_that_are_no_layers_are_no_runs(data: Path) -> None:
+    (data / "02_holidays" / "alice").mkdir(parents=True)
+    with pytest.raises(InputError, match="no run called"):
+        main(["runs", "delete", "alice", "--yes", "--data", str(data)])
 
 
 @pytest.mark.parametrize(

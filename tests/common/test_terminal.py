@@ -1,4 +1,4 @@
-"""What the terminal says of a command or a configuration that Kedro itself refuses."""
+"""What fails is told in one sentence: ours, or Kedro's with what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.pipeline import Pipeline, node
 from kedro.utils import load_obj
@@ -68,3 +69,28 @@ def test_a_cause_that_says_what_to_do_comes_first() -> None:
             raise ValueError("pipeline failed") from cause
     except ValueError as error:
         assert describe(error) == "found a, expected b: do c"
+
+
+def test_what_a_user_can_mend_is_a_sentence() -> None:
+    assert (
+        describe(InputError("x is 3, expected 2: correct it")) == "x is 3, expected 2: correct it"
+    )
+    assert describe(KeyError("x")) is None
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\nb", "\udcff", "\u202e"])
+def test_names_in_it_are_shown_as_they_are(name: str) -> None:
+    said = describe(InputError(f"there is no class {name}"))
+    assert said is not None
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("value", ["[", "...", "{a", "a: b: c", "\udcff"])
+def test_a_value_that_is_no_yaml(value: str) -> None:
+    """``kedro run --params x=[`` stops there, before the project hears of it."""
+    with pytest.raises(yaml.YAMLError) as caught:
+        yaml.safe_load(value)
+    said = describe(caught.value)
+    assert said is not None
+    assert said.startswith("a parameter is no YAML (")
+    assert said.isprintable()

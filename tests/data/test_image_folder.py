@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -392,3 +393,16 @@ def test_two_folders_of_one_name_do_not_overwrite_each_other(tmp_path: Path, gre
     splits[0].train.save(tmp_path / "images")
     with pytest.raises(InputError, match=r"holds image_folder train \(\w+\) and would"):
         splits[1].train.save(tmp_path / "images")
+
+
+def test_names_that_are_no_letters_are_read_and_shown(tmp_path: Path, grey: Pixels) -> None:
+    root = tmp_path / os.fsdecode(b"photos\xff")
+    for i, name in enumerate((b"caf\xe9", b"b", b"a\nb")):
+        write(root / os.fsdecode(name) / os.fsdecode(b"\xfe.png"), png_bytes(grey[i]))
+    train = read_images("image_folder", root=root).train
+    assert train.class_names == ("a\nb", "b", "caf%E9")
+    assert train.names == ("a\nb/%FE.png", "b/%FE.png", "caf%E9/%FE.png")
+    assert train.source.startswith("image_folder photos%FF (")
+    (root / os.fsdecode(b"caf\xe9") / os.fsdecode(b"\xfe.png")).write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"caf%E9/%FE\.png"):
+        read_images("image_folder", root=root)

@@ -174,3 +174,9 @@ def test_a_file_of_another_kind_is_refused_on_load(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_on_load(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         LabelledImages.load(tmp_path / "missing")
+
+
+def test_a_class_name_that_no_file_could_hold_is_refused(few: LabelledImages) -> None:
+    names = (*few.class_names[:-1], "caf\udce9")
+    with pytest.raises(InputError, match=r"called 'caf\\udce9', expected .*such as to caf%E9"):
+        replace(few, class_names=names)

@@ -186,6 +186,7 @@ WRONG = {
     ),
     "unknown device": ("device=gpu", "device", "gpu"),
     "a run name with a slash": ("run_name=a/b", "run_name", "a/b"),
+    "a run name that points out of the parameters": ("run_name=${oc.env:HOME}", "oc.env", "conf/"),
 }
 
 

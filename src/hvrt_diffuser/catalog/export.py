@@ -13,14 +13,12 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import whole_folder
-from hvrt_diffuser.data.card import Form, is_dataset_card
+from hvrt_diffuser.data.card import CARD, Form, export_place
 from hvrt_diffuser.data.encoding import encode_png, write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
-__all__ = ["Export", "ExportDataset"]
+__all__ = ["Export", "ExportDataset", "check_folder_names"]
 
-CARD = "README.md"
 ROWS = 1_000  # images a row group, encoded at a time
 SHARD = 10_000  # images a tar file, at most
 # No folder, a hidden one, or one whose images the library `datasets` would pass over in silence.
@@ -52,40 +50,35 @@ class ExportDataset(AbstractDataset[Export, None]):
     Args:
         filepath: the folder.
         metadata: for other tools.
+
+    Attributes:
+        place: the folder, which says whether an export may go there.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
+        self.place = export_place(filepath)
         self.metadata = metadata
 
     def save(self, data: Export) -> None:
-        """Write the folder, whole or not at all, in the place of an earlier export.
+        """Write the folder in the place of an earlier export, around files that the user put there.
+
+        A card that the user edited stays, and the new one is written beside it.
 
         Raises:
-            InputError: the folder holds something else, which stays; the card would not tell it
-                for an export; or a class name cannot be that of a folder.
+            InputError: the folder holds something that would be lost, which stays; or a class
+                name cannot be that of a folder.
         """
-        self.check_place()
-        folder = self._filepath.resolve()  # a link stays one, and its target is replaced
-        if not is_dataset_card(data.card):
-            raise InputError(
-                f"the card for {folder} has no YAML header with the tag of an export, expected "
-                "one by hvrt_diffuser.data.card.dataset_card: write it with that"
-            )
-        write = {
-            "parquet": lambda folder: _write_parquet(folder, data.images),
-            "image_folder": lambda folder: _write_image_folder(folder, data.images, data.n_real),
-            "webdataset": lambda folder: _write_webdataset(folder, data.images),
-        }[data.form]
         if data.form == "image_folder":
-            _check_folder_names(data.images.class_names)
-        with whole_folder(folder) as temporary:
-            write(temporary)
-            (temporary / CARD).write_bytes(data.card.encode())
-
-    def check_place(self) -> None:
-        """Raise InputError where the folder holds something else, which would be lost."""
-        _check_replaceable(self._filepath.resolve())
+            check_folder_names(data.images.class_names)
+        with self.place.filled() as folder:
+            if data.form == "parquet":
+                _write_parquet(folder, data.images)
+            elif data.form == "image_folder":
+                _write_image_folder(folder, data.images, data.n_real)
+            else:
+                _write_webdataset(folder, data.images)
+            (folder / CARD).write_bytes(data.card.encode())
 
     def load(self) -> None:
         """Not for Kedro to load.
@@ -100,29 +93,14 @@ class ExportDataset(AbstractDataset[Export, None]):
         )
 
     def _exists(self) -> bool:
-        return (self._filepath / CARD).is_file()
+        return self.place.is_whole
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
 
 
-def _check_replaceable(folder: Path) -> None:
-    """Refuse to replace anything but an export, an empty folder or nothing."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        card = (folder / CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        card = ""
-    if not is_dataset_card(card):
-        raise InputError(
-            f"{folder} holds something that is no export of hvrt_diffuser and would be lost, "
-            "expected an earlier export or no folder: choose another place, or move it away"
-        )
-
-
-def _check_folder_names(names: tuple[str, ...]) -> None:
-    """Refuse class names that a file system or a reader of image folders would not keep apart."""
+def check_folder_names(names: tuple[str, ...]) -> None:
+    """Raise InputError for class names that file systems or readers of folders would not keep."""
     for name in names:
         if UNSAFE.search(name):
             raise InputError(

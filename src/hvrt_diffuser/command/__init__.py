@@ -9,6 +9,7 @@ from importlib import import_module
 
 import hvrt_diffuser
 from hvrt_diffuser.command.parser import Parser, suggestion
+from hvrt_diffuser.common.names import readable
 
 __all__ = ["COMMANDS", "main"]
 
@@ -66,6 +67,6 @@ def main(arguments: Sequence[str]) -> int:
     if given.command is None:
         parser.print_help()
         return 0
-    given.typed = shlex.join(["hvrt-diffuser", *arguments])
+    given.typed = readable(shlex.join(["hvrt-diffuser", *arguments]))
     code: int = import_module(COMMANDS[given.command][0]).run(given)
     return code

@@ -73,12 +73,12 @@ def run(given: argparse.Namespace) -> int:
     from hvrt_diffuser.data.card import dataset_card
     from hvrt_diffuser.diffuser import HVRTDiffuser
 
-    place = ExportDataset(filepath=str(given.out.expanduser()))
-    place.check_place()
+    export = ExportDataset(filepath=str(given.out.expanduser()))
+    export.place.check()
     diffuser = HVRTDiffuser.load(folder, resolve_device(given.device))
     images = _draw(diffuser, given)
     card = dataset_card(_facts(diffuser, images, given))
-    place.save(Export(images, given.form, card))
+    export.save(Export(images, given.form, card))
     what = f" of class {given.class_name}" if given.class_name else ""
     print(f"{len(images):,} images{what}: {given.out} (its README.md is the card)")  # noqa: T201
     return 0

@@ -68,6 +68,11 @@ def run(given: argparse.Namespace) -> int:
     """
     required = requirements(given.require)
     from hvrt_diffuser.judge import JudgeRequest, judge
+    from hvrt_diffuser.report.judged import describe, verdict_place, write
+
+    place = verdict_place(given.out) if given.out is not None else None
+    if place is not None:
+        place.check()
 
     try:
         request = JudgeRequest(
@@ -90,12 +95,11 @@ def run(given: argparse.Namespace) -> int:
         test = _read_one(given.test, given.resize)
     synthetic = _read_one(given.synthetic, given.resize)
     report = judge(train, synthetic, test, request)
-    from hvrt_diffuser.report.judged import describe, write
-
     print(describe(report))  # noqa: T201
-    if given.out is not None:
-        write(report, train, synthetic, test, given.out, command=given.typed)
-        print(f"Written to {given.out}: report.html, report.json, README.md")  # noqa: T201
+    if place is not None:
+        write(report, train, synthetic, test, place, command=given.typed)
+        names = ", ".join(path.name for path in place.written.values())
+        print(f"Written to {given.out}: {names}")  # noqa: T201
     return missed(report["verdict"], required)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from hvrt_diffuser.command.requirements import missed, requirements
 from hvrt_diffuser.command.settings import HELP as SET_HELP
 from hvrt_diffuser.command.settings import put, settings
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import as_folder_name
 from hvrt_diffuser.pipelines.known import check_names, known
 
 __all__ = ["add_parser", "run"]
@@ -102,13 +102,12 @@ def run(given: argparse.Namespace) -> int:
             run_pipelines(workspace, parameters, CONF)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the same command goes on where this one stopped") from None
-        workspace.show_images()
-        workspace.show_report()
+        workspace.show_all()
     print(  # noqa: T201
         f"{given.out}: images/ (its README.md is the card), report.html, report.json, grid.png "
         f"and model/\nMore images: hvrt-diffuser draw {given.out / 'model'} -n 1000"
     )
-    report = json.loads((workspace.folder / "report.json").read_text(encoding="utf-8"))
+    report = json.loads(workspace.file("08_reporting", "report.json").read_text(encoding="utf-8"))
     return missed(report["verdict"], required)
 
 
@@ -130,7 +129,7 @@ def _parameters(given: argparse.Namespace, photos: Mapping[str, Any]) -> dict[st
     """The parameters of the run, nested."""
     name = Path(given.photos).expanduser().resolve().name if "root" in photos else photos["source"]
     found: dict[str, Any] = {
-        "run_name": re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "images",
+        "run_name": as_folder_name(name, "images"),
         "dataset": {key: str(value) for key, value in photos.items()},
     }
     for option, parameter in PARAMETERS.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,16 @@ from typing import Any
 from hvrt_diffuser.command.parser import suggestion
 from hvrt_diffuser.common.contents import ReportSummary, read_content
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import plain
+from hvrt_diffuser.common.shared_folder import MANIFEST
+from hvrt_diffuser.data.card import export_place
 
 __all__ = ["QUESTIONS", "Run", "delete", "find", "find_all", "table"]
 
 QUESTIONS = ("likeness", "utility", "novelty", "membership")
-# Layers that hold a folder of each run; raw images are nobody's run.
-LAYERS = re.compile(r"0[2-8]_\w+")
 REPORTS = "08_reporting"
+# Layers that hold a folder of each run; raw images are nobody's run.
+LAYERS = ("03_primary", "04_feature", "06_models", "07_model_output", REPORTS)
 IN_PLACE_OF_REAL = ("synthetic", "synthetic_equal_information")  # rows of TSTR
 
 
@@ -105,7 +107,19 @@ def find(data: Path, name: str) -> Run:
 
 
 def delete(run: Run) -> None:
-    """Delete all files of a run; where a folder is a link, the link alone."""
+    """Delete all files of a run; where a folder is a link, the link alone.
+
+    Raises:
+        InputError: files of the user's lie in an export; nothing is deleted then.
+    """
+    real = [folder for folder in run.folders if not folder.is_symlink()]
+    exports = [path.parent for folder in real for path in folder.rglob(MANIFEST)]
+    if others := [path for each in exports for path in export_place(each).others]:
+        more = f" and {len(others) - 1} more" if others[1:] else ""
+        raise InputError(
+            f"{others[0]}{more} is not as hvrt_diffuser wrote it and would be deleted, expected "
+            "an export alone: move it away"
+        )
     for folder in run.folders:
         if folder.is_symlink():
             folder.unlink()
@@ -115,7 +129,8 @@ def delete(run: Run) -> None:
 
 def table(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> list[str]:
     """Lines of a table: a head, and a line for each row."""
-    cells = [["", *columns], *([name, *(row[c] for c in columns)] for name, row in rows.items())]
+    found = [["", *columns], *([name, *(row[c] for c in columns)] for name, row in rows.items())]
+    cells = [[plain(cell) for cell in line] for line in found]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns) + 1)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -126,9 +141,9 @@ def table(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> list
 def _layers(data: Path) -> list[Path]:
     """The layers below a folder, or below the folder of a project or of ``make``."""
     for place in (data, data / "data", data / "run" / "data"):
-        found = [path for path in place.glob("0*") if path.is_dir() and LAYERS.match(path.name)]
+        found = [place / name for name in LAYERS if (place / name).is_dir()]
         if found:
-            return sorted(found)
+            return found
     raise InputError(
         f"{data} holds no run, expected a folder data/ of a project, or one that hvrt-diffuser "
         "make filled: give it by --data"

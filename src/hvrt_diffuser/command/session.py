@@ -63,6 +63,6 @@ class _FirstPictures:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         if dataset_name == "sample_grid":
-            self._workspace.show_images()
+            self._workspace.show_first()
             grid = os.path.relpath(self._workspace.folder / "grid.png")
             print(f"The first pictures: {grid}")  # noqa: T201

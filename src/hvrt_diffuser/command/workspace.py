@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import Turn, whole_file, whole_folder
+from hvrt_diffuser.common.files import Turn, whole_file
+from hvrt_diffuser.common.shared_folder import SharedFolder
+from hvrt_diffuser.data.card import export_place
 
 __all__ = ["Workspace"]
 
 MARKER = "make.json"
 MAKER = "hvrt-diffuser make"
 MODEL = ("autoencoder.safetensors", "latent_sampler.safetensors")
+GRID = "grid.png"
+REPORT = ("report.html", "report.json")
 
 
 class Workspace:
@@ -31,6 +34,8 @@ class Workspace:
     def __init__(self, folder: Path, run_name: str) -> None:
         self.folder = folder.expanduser().resolve()
         self._run_name = run_name
+        self._results = SharedFolder(self.folder, MAKER, (GRID, *REPORT), among=True)
+        self._images = export_place(self.folder / "images")
 
     @property
     def project(self) -> Path:
@@ -50,7 +55,7 @@ class Workspace:
 
         Raises:
             InputError: the folder holds something of somebody else's, was made from other
-                images, or another process is at work in it.
+                images, results in it were changed, or another process is at work in it.
         """
         root = photos.get("root")
         asked = {
@@ -59,8 +64,8 @@ class Workspace:
             "root": root and str(root),
         }
         self._check(asked)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        turn = Turn(self.folder)
+        self.project.mkdir(parents=True, exist_ok=True)
+        turn = Turn(self.project)
         if not turn.take_if_free():
             raise InputError(
                 f"another hvrt-diffuser make is at work in {self.folder}, expected none: wait "
@@ -69,31 +74,28 @@ class Workspace:
         try:
             with whole_file(self.folder / MARKER) as temporary:
                 temporary.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-            self.project.mkdir(exist_ok=True)
             yield
         finally:
             turn.give()
 
-    def show_images(self) -> None:
-        """Put the first pictures and the model on top."""
-        self._put_file(self.file("08_reporting", "sample_grid.png"), "grid.png")
-        with whole_folder(self.folder / "model") as temporary:
-            for name in MODEL:
-                source = self.file("06_models", name)
-                if source.exists():
-                    _link(source, temporary / name)
+    def show_first(self) -> None:
+        """Put the first pictures and the model on top; a report of earlier ones goes."""
+        self._show(self._first())
 
-    def show_report(self) -> None:
-        """Put the images with their card, and the report, on top."""
-        for name in ("report.html", "report.json"):
-            self._put_file(self.file("08_reporting", name), name)
-        dataset = self.file("07_model_output", "dataset")
-        with whole_folder(self.folder / "images") as temporary:
-            shutil.copytree(dataset, temporary, copy_function=_link, dirs_exist_ok=True)
+    def show_all(self) -> None:
+        """Put everything on top: pictures, model, report, and the images with their card."""
+        self._show(self._first() | {name: self.file("08_reporting", name) for name in REPORT})
+        dataset = export_place(self.file("07_model_output", "dataset"))
+        with self._images.filled() as folder:
+            _copy(dataset.written, folder)
 
-    def _put_file(self, source: Path, name: str) -> None:
-        with whole_file(self.folder / name) as temporary:
-            _link(source, temporary)
+    def _first(self) -> dict[str, Path]:
+        models = {f"model/{name}": self.file("06_models", name) for name in MODEL}
+        return {GRID: self.file("08_reporting", "sample_grid.png"), **models}
+
+    def _show(self, files: Mapping[str, Path]) -> None:
+        with self._results.filled() as folder:
+            _copy(files, folder)
 
     def _marker(self) -> dict[str, Any] | None:
         try:
@@ -123,11 +125,13 @@ class Workspace:
                 f"{self.folder} was made from {before}, expected the same images where "
                 f"{asked['root'] or asked['source']} was given: choose another --out"
             )
+        self._results.check([f"model/{name}" for name in MODEL])
+        self._images.check()
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    """A second name of a file, which is never changed in place; a copy where that cannot be."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
+    """Copy the files that are there: of a link, whoever edits one in place would edit both."""
+    for name, source in files.items():
+        if source.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)

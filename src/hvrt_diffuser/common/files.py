@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -31,7 +30,6 @@ __all__ = [
     "read_tensors",
     "tensors_below",
     "whole_file",
-    "whole_folder",
     "write_tensors",
 ]
 
@@ -72,35 +70,6 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     finally:
         with suppress(NotADirectoryError):  # a file above it
             temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``target`` that replaces it once the block has succeeded.
-
-    A block that raises, is killed or fills the disk leaves ``target`` as it was. Whoever is killed
-    between the two renames at the end finds it beside its place, its hidden name ending in
-    ``.replaced``.
-
-    Raises:
-        OSError: the folder could not be written; says so, and that the old one is untouched.
-    """
-    hidden = f".{target.name}.{secrets.token_hex(4)}"
-    temporary = target.with_name(f"{hidden}.partial")
-    replaced = target.with_name(f"{hidden}.replaced")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if target.exists():
-            target.rename(replaced)
-        temporary.rename(target)
-    except OSError as error:
-        raise _unwritten(target, error) from error
-    finally:
-        if replaced.exists() and not target.exists():
-            replaced.rename(target)
-        for folder in (temporary, replaced):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unwritten(target: Path, error: OSError) -> OSError:

@@ -6,7 +6,10 @@ import sys
 from traceback import walk_tb
 from types import TracebackType
 
+from yaml import YAMLError
+
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import plain
 
 __all__ = ["describe", "install"]
 
@@ -51,11 +54,18 @@ def describe(error: BaseException) -> str | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror and cause.filename is None:
-            return cause.strerror  # without "[Errno 28]" in front
+            return plain(cause.strerror)  # without "[Errno 28]" in front
         if isinstance(cause, InputError | OSError | FloatingPointError):
-            return str(cause)
+            return plain(str(cause))
         cause = cause.__cause__ or cause.__context__
-    return _of_kedro(error)
+    if isinstance(error, YAMLError):  # of --params, before anything of this project sees it
+        said = " ".join(str(error).split())
+        return (
+            f"a parameter is no YAML ({said}), expected a value such as 3, true or [1, 2]: "
+            "correct it in --params"
+        )
+    sentence = _of_kedro(error)
+    return sentence and plain(sentence)
 
 
 def _of_kedro(error: BaseException) -> str | None:

@@ -6,16 +6,20 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import plain, readable
+from hvrt_diffuser.common.shared_folder import SharedFolder
 
-__all__ = ["CardFacts", "Form", "dataset_card", "is_dataset_card"]
+__all__ = ["CARD", "CardFacts", "Form", "dataset_card", "export_place"]
 
 Form = Literal["parquet", "image_folder", "webdataset"]
 
+CARD = "README.md"
 TAG = "hvrt-diffuser"
 DATA_FILES: dict[Form, str] = {
     "parquet": "data/train-*.parquet",
@@ -163,15 +167,9 @@ def dataset_card(facts: CardFacts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def is_dataset_card(text: str) -> bool:
-    """Whether a text begins with the YAML header of a card by :func:`dataset_card`."""
-    found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-    try:
-        header = yaml.safe_load(found[1]) if found else None
-    except (yaml.YAMLError, ValueError):  # a ValueError: a date that no calendar has
-        return False
-    tags = header.get("tags") if isinstance(header, dict) else None
-    return isinstance(tags, list) and TAG in tags
+def export_place(folder: str | Path) -> SharedFolder:
+    """A folder for images with their card, which the user may edit."""
+    return SharedFolder(Path(folder), "export", documents=(CARD,))
 
 
 def _header(facts: CardFacts, n: int) -> dict[str, Any]:
@@ -184,7 +182,7 @@ def _header(facts: CardFacts, n: int) -> dict[str, Any]:
     files = [{"split": "train", "path": DATA_FILES[facts.form]}]
     config: dict[str, Any] = {"config_name": "default", "data_files": files}
     header: dict[str, Any] = {
-        "pretty_name": facts.title,
+        "pretty_name": readable(facts.title),
         "license": "unknown",
         "task_categories": ["image-classification"],
         "tags": ["synthetic", TAG],
@@ -236,7 +234,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """A text on one line that Markdown shows as it is."""
-    line = " ".join(text.split())
+    line = plain(" ".join(text.split()))
     # An underscore before a letter or a digit can end no emphasis, so `a_b` stays readable.
     line = re.sub(r"[\\`*\[\]<>|#~&$]|_(?![^\W_])|^[-+=]", r"\\\g<0>", line)
     return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)  # no item of a numbered list

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import is_whole, read_tensors, write_tensors
+from hvrt_diffuser.common.names import readable
 
 __all__ = ["LabelledImages", "fingerprint"]
 
@@ -60,6 +61,12 @@ class LabelledImages:
                 f"{self.source} has labels from {int(labels.min())} to {int(labels.max())}, "
                 f"expected 0 to {k - 1} for its {k} classes: renumber the labels"
             )
+        for name in self.class_names:
+            if name != readable(name):
+                raise InputError(
+                    f"{self.source} has a class called {name!r}, expected a text that can be "
+                    f"written as UTF-8: rename it, such as to {readable(name)}"
+                )
         for what, values in (("names", self.names), ("groups", self.groups)):
             if values is not None and len(values) != len(images):
                 raise InputError(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from hvrt_diffuser.common.figures import literal, titled_figure
+from hvrt_diffuser.common.figures import label, literal, titled_figure
 
 __all__ = ["plot_frontier", "plot_rivals", "plot_sweep"]
 
@@ -50,8 +50,8 @@ def plot_frontier(rows: Sequence[Row], floors: Row) -> Figure:
         novelty = [row["dcr_image"] for row in points]
         n = max(int(row["evaluations"] or 0) for row in points)
         cost = f" ({n} evaluation{'s' * (n > 1)})" if n else ""
-        label = literal(name.replace("_", " ") + cost)
-        fidelity.plot(novelty, [row["fd_classifier"] for row in points], label=label, **style)
+        named = label(name.replace("_", " ")) + cost
+        fidelity.plot(novelty, [row["fd_classifier"] for row in points], label=named, **style)
         useful = [row for row in points if row["tstr"] is not None]
         utility.errorbar(
             [row["dcr_image"] for row in useful],
@@ -150,7 +150,7 @@ def _label(axes: Axes, rows: Sequence[Row], place: Callable[[Row], float]) -> No
         taken.append((left, left + width, height))
         right_of = left > x
         axes.annotate(
-            literal(name),
+            label(name),
             at,
             xytext=(GAP if right_of else -GAP, height - y),
             textcoords="offset points",
@@ -189,11 +189,11 @@ def _by_autoencoder(axes: Axes, named: Sequence[Row], others: Sequence[Row]) -> 
         own = [row for row in named if row["row"] == prior]
         axes.plot(
             [row["fd_classifier"] for row in own + found],
-            [OWN] * len(own) + [literal(str(_autoencoder(row)).replace("_", " ")) for row in found],
+            [OWN] * len(own) + [label(str(_autoencoder(row)).replace("_", " ")) for row in found],
             "o" if prior in OURS else OTHER_MARKERS[i % len(OTHER_MARKERS)],
             color="tab:red" if prior in OURS else PRIOR_COLOURS[i % len(PRIOR_COLOURS)],
             ms=6,
-            label=literal(prior.replace("_", " ")),
+            label=label(prior.replace("_", " ")),
         )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -231,7 +231,7 @@ def plot_sweep(
     figure = titled_figure("What each combination of values gives", 3.4 * panels, height)
     every = figure.subplots(1, panels)
     heights = range(len(rows))
-    for axes, (measure, label) in zip(every, PANELS.items(), strict=False):
+    for axes, (measure, title) in zip(every, PANELS.items(), strict=False):
         deviations = [row[f"{measure}_std"] or 0 for row in rows]
         values = [row[measure] for row in rows]
         axes.errorbar(values, heights, xerr=deviations, fmt="o", capsize=3, label="draws")
@@ -246,7 +246,7 @@ def plot_sweep(
                 axes.xaxis.set_minor_formatter(NullFormatter())
             axes.legend(frameon=False, fontsize=8)
         axes.set_yticks(heights, _names(rows) if axes is every[0] else ["" for _ in rows])
-        axes.set_xlabel(label)
+        axes.set_xlabel(title)
         axes.invert_yaxis()
         axes.margins(y=0.15)
         axes.grid(axis="y", alpha=0.2)
@@ -261,8 +261,8 @@ def _draw_importance(axes: Axes, importance: Mapping[str, Mapping[str, float]]) 
     known = sorted({name for found in importance.values() for name in found})
     for place, (measure, found) in enumerate(importance.items()):
         heights = [0.25 * place + row for row in range(len(known))]
-        label = measure.partition("_")[0].upper()
-        axes.barh(heights, [found.get(name, 0) for name in known], 0.24, label=label)
+        named = label(measure.partition("_")[0].upper())
+        axes.barh(heights, [found.get(name, 0) for name in known], 0.24, label=named)
     axes.set_yticks(
         [row + 0.25 for row in range(len(known))],
         [literal(name.rpartition(".")[2].replace("_", "\n")) for name in known],
@@ -275,7 +275,7 @@ def _draw_importance(axes: Axes, importance: Mapping[str, Mapping[str, float]]) 
 def _names(rows: Sequence[Row]) -> list[str]:
     """A name for each row: of a single group, by the values that vary."""
     if len({row["group"] for row in rows}) > 1:
-        return [literal(row["row"].replace("_", " ")) for row in rows]
+        return [label(row["row"].replace("_", " ")) for row in rows]
     varying = [
         key for key in rows[0]["values"] if len({str(row["values"][key]) for row in rows}) > 1
     ] or list(rows[0]["values"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.common.bounds import Seed
 from hvrt_diffuser.common.devices import DeviceName, resolve_device
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.names import unknown_parameter
+from hvrt_diffuser.common.names import folder_name, unknown_parameter
 from hvrt_diffuser.common.options import Options, first_error, name_of, reason_of, shown
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 
-FOLDER_NAME = re.compile(r"[\w-][\w.-]*")
-LONGEST_NAME = 200  # file systems allow 255, and names of temporary files are longer
 
 
 def _text(run_name: Any) -> Any:
@@ -51,19 +48,10 @@ def _text(run_name: Any) -> Any:
     return run_name
 
 
-def _folder_name(run_name: str) -> str:
-    if not FOLDER_NAME.fullmatch(run_name) or len(run_name.encode()) > LONGEST_NAME:
-        raise ValueError(
-            "expected the name of a folder, of letters, digits, '_', '-' and '.', with no dot in "
-            f"front, of {LONGEST_NAME} bytes at most"
-        )
-    return run_name
-
-
 class Parameters(Options):
     """Everything that a configuration or ``--params`` may set."""
 
-    run_name: Annotated[str, BeforeValidator(_text), AfterValidator(_folder_name)] = Field(
+    run_name: Annotated[str, BeforeValidator(_text), AfterValidator(folder_name)] = Field(
         description="the folder of the run's files; by --params, else from globals.yml",
     )
     seed: Seed = Field(0, description="of everything random")

@@ -13,6 +13,7 @@ import torch
 
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.autoencoders.network import Architecture, ConvolutionalAutoencoder
+from hvrt_diffuser.catalog.export import check_folder_names
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.machine import free_memory, total_memory
 from hvrt_diffuser.common.registry import SAMPLERS
@@ -67,6 +68,11 @@ def problems(
     found += _of_sides(train, parameters, made)
     if "autoencoder" in made:
         found += _of_autoencoder(train, parameters)
+    if "exported_dataset" in made and parameters.export.form == "image_folder":
+        try:
+            check_folder_names(train.class_names)
+        except InputError as error:
+            found.append(Problem(f"export: {error}", {"export.form": "parquet"}))
     found += _of_what_cannot_be_held(train, parameters, made, total or total_memory())
     found += _of_memory(train, test, parameters, made, memory or free_memory())
     return found

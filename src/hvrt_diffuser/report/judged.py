@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.common.names import plain
+from hvrt_diffuser.common.shared_folder import SharedFolder
 from hvrt_diffuser.data.card import CardFacts, dataset_card
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.report.page import Picture, render_page
@@ -17,7 +18,9 @@ from hvrt_diffuser.report.pictures import MOST_CLASSES, closest_pairs, first_of_
 from hvrt_diffuser.report.plots import plot_image_rows
 from hvrt_diffuser.report.verdict import utility_lines, verdict_lines
 
-__all__ = ["describe", "write"]
+__all__ = ["describe", "verdict_place", "write"]
+
+FILES = ("report.html", "report.json", "README.md")
 
 
 def describe(report: Mapping[str, Any]) -> str:
@@ -31,7 +34,12 @@ def describe(report: Mapping[str, Any]) -> str:
         title = ""
     if report["tstr"]:
         lines += utility_lines(report["tstr"], report["tstr_protocol"]["n_test"])
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
+
+
+def verdict_place(folder: Path) -> SharedFolder:
+    """A folder for a verdict: the user may edit all of it, and have own files there."""
+    return SharedFolder(folder, "verdict", FILES, among=True)
 
 
 def write(
@@ -39,7 +47,7 @@ def write(
     train: LabelledImages,
     synthetic: LabelledImages,
     test: LabelledImages | None,
-    folder: Path,
+    place: SharedFolder,
     *,
     command: str,
 ) -> None:
@@ -50,7 +58,7 @@ def write(
         train: real training images.
         synthetic: what was judged.
         test: real test images, if any.
-        folder: made where it is not there.
+        place: of :func:`verdict_place`.
         command: as typed.
     """
     texts = {
@@ -58,9 +66,9 @@ def write(
         "report.html": render_page(report, _pictures(report, train, synthetic, test)),
         "README.md": dataset_card(_facts(report, synthetic, command)),
     }
-    for name, text in texts.items():
-        with whole_file(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    with place.filled() as folder:
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def _pictures(

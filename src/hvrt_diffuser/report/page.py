@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hvrt_diffuser.common.names import plain
 from hvrt_diffuser.report.measures import row_name
 from hvrt_diffuser.report.plots import set_name
 
@@ -64,11 +65,17 @@ def render_page(report: Mapping[str, Any], pictures: Mapping[str, Sequence[Pictu
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_as_text,
     )
     environment.filters["set_name"] = set_name
     environment.filters["number"] = _number
     environment.filters["row_name"] = row_name
     return environment.get_template("page.html").render(report=report, pictures=pictures)
+
+
+def _as_text(value: Any) -> Any:
+    """Names as they are: escapes of a template's own parts are made already."""
+    return plain(value) if type(value) is str else value
 
 
 def _number(value: float | None) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents, encode_images
-from hvrt_diffuser.common.figures import titled_figure
+from hvrt_diffuser.common.figures import literal, titled_figure
 from hvrt_diffuser.common.seeding import generator as seeded
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import HVRTDiffuser
@@ -140,7 +140,7 @@ def _marginals(
 
 def _words(text: str) -> Figure:
     figure = titled_figure("Not measured", 6, 1)
-    figure.text(0.5, 0.5, text, ha="center", va="center")
+    figure.text(0.5, 0.5, literal(text), ha="center", va="center")
     return figure
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hvrt_diffuser.common.figures import literal, titled_figure
+from hvrt_diffuser.common.figures import label, literal, titled_figure
 
 __all__ = ["SET_NAMES", "plot_fd", "plot_frontier", "plot_image_rows", "plot_marginals", "set_name"]
 
@@ -55,8 +55,8 @@ def plot_image_rows(
     figure = titled_figure(title, max(0.62 * columns, 4) + 0.6, 0.62 * rows + 0.6)
     axes = figure.subplots()
     axes.imshow(mosaic.numpy(), cmap="gray", vmin=0, vmax=255)
-    axes.set_yticks(_centres(rows, h), [literal(name) for name in row_names])
-    names = [literal(name) for name in column_names]
+    axes.set_yticks(_centres(rows, h), [label(name) for name in row_names])
+    names = [label(name) for name in column_names]
     axes.set_xticks(_centres(columns, w)[: len(names)], names, fontsize=7)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)

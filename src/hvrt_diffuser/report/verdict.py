@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hvrt_diffuser.common.names import plain
 from hvrt_diffuser.judge import BOUNDS, limit, reach_verdict
 from hvrt_diffuser.report.plots import set_name
 
@@ -44,7 +45,7 @@ def describe_run(
     spent = ", ".join(f"{name} {value:.0f} s" for name, value in slowest)
     lines += [f"Time              {seconds:.0f} s, most of it: {spent}"]
     lines += [f"See more          {see_more}"] if see_more else []
-    return "\n".join([*lines, ""])
+    return "\n".join([*map(plain, lines), ""])
 
 
 def verdict_lines(verdict: Mapping[str, Any]) -> list[str]:

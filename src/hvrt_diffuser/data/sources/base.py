@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor
 
 from hvrt_diffuser.common.bounds import Side
+from hvrt_diffuser.common.names import readable
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import Registry
 from hvrt_diffuser.data.sources.assembling import Channels, Encoded, assemble
@@ -98,4 +99,4 @@ def read_images(source: str, **arguments: Any) -> ImageSplits:
 
 def folder_name(root: Path) -> str:
     """The last name of ``root``, also where it is written as ``.`` or ``..``."""
-    return root.name if root.name not in ("", "..") else root.resolve().name
+    return readable(root.name if root.name not in ("", "..") else root.resolve().name)

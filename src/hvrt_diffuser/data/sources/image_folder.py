@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, field_validator
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.names import readable
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources.assembling import Encoded
 from hvrt_diffuser.data.sources.base import SOURCES, FileSource, Root, folder_name
@@ -102,7 +103,7 @@ def _encoded(splits: list[Classes], root: Path) -> Iterator[Encoded]:
     for classes in splits:
         for files in classes.values():
             for path in files:
-                where = path.relative_to(root).as_posix()
+                where = readable(path.relative_to(root).as_posix())
                 try:
                     yield where, path.read_bytes()
                 except OSError as error:  # such as a link to nowhere
@@ -112,5 +113,7 @@ def _encoded(splits: list[Classes], root: Path) -> Iterator[Encoded]:
 def _labelled(images: torch.Tensor, classes: Classes, root: Path, source: str) -> LabelledImages:
     counts = torch.tensor([len(files) for files in classes.values()])
     labels = torch.arange(len(counts)).repeat_interleave(counts)
-    names = tuple(path.relative_to(root).as_posix() for files in classes.values() for path in files)
-    return LabelledImages(images, labels, tuple(classes), source, names)
+    names = tuple(
+        readable(path.relative_to(root).as_posix()) for files in classes.values() for path in files
+    )
+    return LabelledImages(images, labels, tuple(map(readable, classes)), source, names)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from hvrt_diffuser.catalog.synthetic import ImageStream
 from hvrt_diffuser.common.devices import resolve_device
-from hvrt_diffuser.common.figures import literal, titled_figure
+from hvrt_diffuser.common.figures import label, titled_figure
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.classes import class_index, requested_counts
 from hvrt_diffuser.data.images import LabelledImages
@@ -82,5 +82,5 @@ def plot_grid(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for axes, name in zip(grid[:, 0], names, strict=True):
-        axes.set_ylabel(literal(name), rotation=0, ha="right", va="center")
+        axes.set_ylabel(label(name), rotation=0, ha="right", va="center")
     return figure

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from hvrt_diffuser.common.devices import resolve_device
-from hvrt_diffuser.common.figures import literal, titled_figure
+from hvrt_diffuser.common.figures import label, literal, titled_figure
 from hvrt_diffuser.data.augmentation import choose_augment
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
@@ -154,13 +154,13 @@ def plot_balance(balance_metrics: Table) -> Figure:
                 axes.plot(found["mean"], place, "o", color="C0")
     reference = next(row for row in rows if row["gain"] is None)
     accuracy.axvline(reference["mean"], color="C1", linewidth=0.8)
-    accuracy.set_yticks(range(len(rows)), [literal(row["row"].replace("_", " ")) for row in rows])
+    accuracy.set_yticks(range(len(rows)), [label(row["row"].replace("_", " ")) for row in rows])
     accuracy.set_ylim(len(rows) - 0.5, -0.5)
     accuracy.set_xlabel(
         f"balanced accuracy on {balance_metrics['n_test']:,} test images, %: more is better"
     )
     recall.set_xlabel(
-        f"recall of class {literal(balance_metrics['rarest'])}, the rarest,\n"
+        f"recall of class {label(balance_metrics['rarest'])}, the rarest,\n"
         f"at {balance_metrics['precision']:.0%} precision, %: more is better"
     )
     if all(row["recall"] is None for row in rows):
@@ -197,7 +197,7 @@ def plot_shots(shots_metrics: Table) -> Figure:
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_xticks(list(places.values()), [f"{m:,}" for m in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
-        axes.set(title=literal(name), xlabel="real images of each class")
+        axes.set(title=label(name), xlabel="real images of each class")
         axes.grid(axis="y", alpha=0.3)
     every[0].set_ylabel("gain over augmentation,\npoints of balanced accuracy: more is better")
     handles, labels = every[0].get_legend_handles_labels()
