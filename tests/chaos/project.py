@@ -121,10 +121,11 @@ def set_parameters(project: Project, changes: Mapping[str, Any] | None = None) -
     known = yaml.safe_load(base.read_text())["benchmark"]["jobs"]
     jobs = parameters["benchmark"]["jobs"]
     jobs.update({name: None for name in known if name not in BENCHMARK})
+    run_name = {"run_name": RUN}
     for name, value in (changes or {}).items():
-        put(parameters, name, value)
+        put(run_name if name == "run_name" else parameters, name, value)
     (folder / "parameters.yml").write_text(yaml.safe_dump(parameters))
-    (folder / "globals.yml").write_text(f"run_name: {RUN}\n")
+    (folder / "globals.yml").write_text(yaml.safe_dump(run_name))
 
 
 def put(parameters: dict[str, Any], name: str, value: Any) -> None:

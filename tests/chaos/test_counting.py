@@ -19,7 +19,7 @@ from chaos.project import Project, hashes
 from hvrt_diffuser.common.errors import InputError
 
 SOON, LONG = 2.0, 60.0  # seconds, of what has no end, and of what has
-KILL = Kill("run", ("SIGKILL",), (0.5,), anew=False, skipping=False)
+KILL = Kill("run", ("SIGKILL",), (0.5, 0.5), anew=False, skipping=False)
 # A command that takes seconds, and is wrong when it goes on after it was killed.
 COMMAND = """
 import sys, time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -35,20 +35,24 @@ KINDS: dict[str, tuple[Callable[[random.Random], Case], int]] = {
     "Python": (arguments.python, 4),
     "command line": (arguments.on_the_command_line, 5),
 }
-DRAWS = 20  # of an input that turns out to be none
 
 
 def draw(seed: str) -> tuple[str, Case]:
     """A kind, and an input of it."""
+    return next(_draws(seed))
+
+
+def _draws(seed: str) -> Iterator[tuple[str, Case]]:
+    """A kind, and one input of it after the other."""
     rng = random.Random(seed)
     kind = rng.choices([*KINDS], [weight for _, weight in KINDS.values()])[0]
-    return kind, KINDS[kind][0](rng)
+    while True:
+        yield kind, KINDS[kind][0](rng)
 
 
 def prepared(seed: str, references: References, folder: Path) -> tuple[str, Case, Project]:
     """An input in a folder of its own; drawn again where the files are what they should be."""
-    for again in range(DRAWS):
-        kind, case = draw(f"{seed}{'+' * again}")
+    for kind, case in _draws(seed):
         start = references.fresh if case.start == "fresh" else references.of(case.start)[0]
         project = start.copy(folder)
         try:
@@ -57,7 +61,7 @@ def prepared(seed: str, references: References, folder: Path) -> tuple[str, Case
             shutil.rmtree(folder)
             continue
         return kind, case, project
-    raise RuntimeError(f"{seed}: no input in {DRAWS} draws")
+    raise AssertionError("draws have no end")
 
 
 def attempt(name: str, seed: str, references: References, folder: Path, limit: float) -> Judged:

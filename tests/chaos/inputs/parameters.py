@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from chaos.inputs.case import KEDRO, Case, Prepare, stage
+from chaos.inputs.case import KEDRO, Case, Prepare, as_it_is, stage
 from chaos.inputs.values import wrong
+from chaos.judging import Expected
 from chaos.kills import References
 from chaos.project import SETTINGS, Project, set_parameters
 from hvrt_diffuser.pipelines.known import known
@@ -53,6 +54,8 @@ def out_of_range(rng: random.Random) -> Case:
     """A value that the parameter does not take, by one of three ways to give it."""
     while True:
         name, kind, others = rng.choice(every_parameter())
+        if name.endswith("_weights"):  # of a network that is not asked for otherwise
+            others = (("evaluation.extractors", [name.split(".")[1].removesuffix("_weights")]),)
         value = wrong(rng, name, kind)
         if value is not None or kind.startswith(("int", "float")):
             return given(rng, name, value, dict(others))
@@ -100,18 +103,21 @@ RUN_NAMES = (
     "${oc.env:HOME}", "a" * 300, "é" * 150, "{a: 1}", "a b/c", "a\nb", "a\tb", " ",
 )
 # fmt: on
+UNCLEAR = ("null", "true", "1.5", "x.")  # texts to some, and fine
 GOOD_RUN_NAMES = ("2024", "run_1", "été-2", "a.b", "x" * 60)
 
 
 def run_name(rng: random.Random) -> Case:
     """A name that cannot be that of a folder, or should not be."""
     name = rng.choice(RUN_NAMES)
+    expected: Expected = "either" if name in UNCLEAR else "refused"
+    shown, typed, names = f"run_name={name!r}", stage("data_ingest"), ("run_name",)
     if rng.random() < 0.5:
-        typed = (*stage("data_ingest"), "--params", f"run_name={name}")
-        return Case(f"run_name={name!r} by --params", typed, start="fresh", names=("run_name",))
-    prepare = _set({"run_name": name})
-    return Case(f"run_name={name!r} in parameters.yml", stage("data_ingest"), prepare, "fresh",
-                expected="either", names=("run_name",))  # fmt: skip
+        typed = (*typed, "--params", f"run_name={name}")
+        return Case(f"{shown} by --params", typed, as_it_is, "fresh", expected, names)
+    return Case(
+        f"{shown} in globals.yml", typed, _set({"run_name": name}), "fresh", expected, names
+    )
 
 
 def good_run_name(rng: random.Random) -> Case:
