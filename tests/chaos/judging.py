@@ -10,6 +10,7 @@ from typing import Any, Literal
 from chaos.processes import Outcome
 
 Expected = Literal["refused", "fine", "either"]
+ERRNO = "[Errno"  # as the system says it
 SENTENCE = 20  # characters: less says neither what was found nor what to do
 TRACEBACK = "Traceback (most recent call last)"
 FAULT = "which is a fault of this program"  # the command line keeps the traceback in a file
@@ -64,7 +65,8 @@ def judge_input(
 
     Returns:
         ``one_sentence``, ``fine``, ``hung``, ``traceback``, ``silent`` (broken and taken),
-        ``many_sentences``, ``about_something_else``, ``wrongly_refused`` or ``lost``.
+        ``no_sentence`` (several, none, or the system's own words), ``about_something_else``,
+        ``wrongly_refused`` or ``lost``.
     """
     lines = [line for line in outcome.stderr.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
@@ -82,8 +84,8 @@ def judge_input(
 def _judge_refusal(lines: list[str], names: list[str]) -> tuple[str, str]:
     last = lines[-1] if lines else ""
     errors = [line for line in lines if line.startswith("Error: ")]
-    if errors != [last] or len(last) < SENTENCE:
-        return "many_sentences", " / ".join(lines[-4:])
+    if errors != [last] or len(last) < SENTENCE or ERRNO in last:
+        return "no_sentence", " / ".join(lines[-4:])
     if names and not any(name.casefold() in last.casefold() for name in names):
         return "about_something_else", f"names none of {', '.join(names)}: {last}"
     return "one_sentence", last

@@ -123,7 +123,8 @@ PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "no end": (lambda: time.sleep(600), "hung"),
     "taken": (lambda: None, "silent"),
     "another sentence": (_refuse("the disk is full, expected some space"), "about_something_else"),
-    "two sentences": (_two_sentences, "many_sentences"),
+    "two sentences": (_two_sentences, "no_sentence"),
+    "the system's own words": (lambda: Path("nowhere").read_bytes(), "no_sentence"),
     "a file is gone": (_lose, "lost"),
 }
 
