@@ -33,6 +33,9 @@ def own_file(rng: random.Random) -> Case:
 
     def prepare(project: Project, references: References) -> None:
         path = project.path / folder / name
+        if place == "make":  # the folder knows where its photographs lay
+            marker, first = project.path / "made" / "make.json", references.of("make")[0].path
+            marker.write_text(marker.read_text().replace(str(first), str(project.path)))
         if place == "draw" and edited:  # the card of an earlier draw
             path.parent.mkdir()
             path.write_bytes((project.path / EXPORT / name).read_bytes())
