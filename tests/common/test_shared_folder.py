@@ -80,6 +80,16 @@ def test_files_of_the_user_s_stay_where_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "data" / "empty").is_dir()
 
 
+def test_the_manifest_says_what_the_files_were_made_of(tmp_path: Path) -> None:
+    origin = {"parameters": {"seed": 0}, "files": {"images": "0123"}}
+    with place(tmp_path).filled(origin) as inner:
+        put(inner, OLD)
+    assert place(tmp_path).made_by == origin
+    assert place(tmp_path).is_whole
+    fill(tmp_path, NEW)
+    assert place(tmp_path).made_by is None
+
+
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         fill(tmp_path / name, NEW)

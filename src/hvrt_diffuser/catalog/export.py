@@ -55,6 +55,8 @@ class ExportDataset(AbstractDataset[Export, None]):
         place: the folder, which says whether an export may go there.
     """
 
+    made_by: dict[str, Any] | None = None  # with what and of what, written into the manifest
+
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.place = export_place(filepath)
@@ -71,7 +73,7 @@ class ExportDataset(AbstractDataset[Export, None]):
         """
         if data.form == "image_folder":
             check_folder_names(data.images.class_names)
-        with self.place.filled() as folder:
+        with self.place.filled(self.made_by) as folder:
             if data.form == "parquet":
                 _write_parquet(folder, data.images)
             elif data.form == "image_folder":
@@ -79,6 +81,10 @@ class ExportDataset(AbstractDataset[Export, None]):
             else:
                 _write_webdataset(folder, data.images)
             (folder / CARD).write_bytes(data.card.encode())
+
+    def read_made_by(self) -> dict[str, Any] | None:
+        """What the manifest says that it was made with and of."""
+        return self.place.made_by
 
     def load(self) -> None:
         """Not for Kedro to load.

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.common.files import MADE_BY_KEY, Turn
 
 __all__ = ["MANIFEST", "SharedFolder"]
 
@@ -95,8 +95,11 @@ class SharedFolder:
                 self._check_free(set(paths) - set(self.documents), former, states)
 
     @contextmanager
-    def filled(self) -> Iterator[Path]:
+    def filled(self, made_by: Mapping[str, Any] | None = None) -> Iterator[Path]:
         """Yield an empty folder, whose files take the place of earlier ones after the block.
+
+        Args:
+            made_by: with what and of what, for the manifest.
 
         Raises:
             InputError: as :meth:`check`; or a file of the user's lies where one of the new files
@@ -113,7 +116,7 @@ class SharedFolder:
                 stage.mkdir(parents=True)
                 try:
                     yield stage
-                    self._decide(former)
+                    self._decide(former, made_by)
                     self._finish()
                 finally:
                     if not self._plan_file.exists():
@@ -124,6 +127,12 @@ class SharedFolder:
             if made:
                 with suppress(OSError):  # it holds something
                     self.folder.rmdir()
+
+    @property
+    def made_by(self) -> dict[str, Any] | None:
+        """What the manifest says that its files were made with and of."""
+        found = _read_json(self.folder / MANIFEST).get(MADE_BY_KEY)
+        return found if isinstance(found, dict) else None
 
     # ---- what is there
 
@@ -163,11 +172,13 @@ class SharedFolder:
         found = _read_json(self.folder / MANIFEST)
         return _hashes(found, "files") if found.get("kind") == self.kind else None
 
-    def _plan(self) -> tuple[str, Hashes, Hashes] | None:
-        """Kind, new and former files, where it has been decided what becomes of them."""
+    def _plan(self) -> tuple[dict[str, Any], Hashes, Hashes] | None:
+        """Head of the manifest, new and former files, where it is decided what becomes of them."""
         found = _read_json(self._plan_file)
         new, former = _hashes(found, "new"), _hashes(found, "former")
-        return None if new is None or former is None else (found["kind"], new, former)
+        if new is None or former is None:
+            return None
+        return {key: found[key] for key in ("kind", MADE_BY_KEY) if found.get(key)}, new, former
 
     def _former(self) -> Hashes:
         """The files of the manifest.
@@ -222,7 +233,7 @@ class SharedFolder:
 
     # ---- what is done
 
-    def _decide(self, former: Hashes) -> None:
+    def _decide(self, former: Hashes, made_by: Mapping[str, Any] | None) -> None:
         """Write down what becomes of old and new files, unless one of the user's would be lost."""
         stage = self._stage / "new"
         new = {
@@ -248,14 +259,15 @@ class SharedFolder:
                     other,
                 )
         self._check_free(new, former, states)
-        self._put(self._plan_file, {"kind": self.kind, "new": new, "former": former})
+        plan = {"kind": self.kind, "new": new, "former": former, MADE_BY_KEY: made_by}
+        self._put(self._plan_file, plan)
 
     def _finish(self) -> None:
         """Do what was decided, or the rest of it; what a user changed meanwhile stays."""
         plan = self._plan()
         if plan is None:
             return
-        kind, new, former = plan
+        head, new, former = plan
         kept = dict(new)
         # What people read comes last: it speaks of the rest.
         for path in sorted(new, key=lambda path: path in self.documents):
@@ -271,7 +283,7 @@ class SharedFolder:
                 for parent in PurePosixPath(path).parents[:-1]:
                     with suppress(OSError):  # it holds something
                         (self.folder / parent).rmdir()
-        self._put(self.folder / MANIFEST, {"kind": kind, "files": dict(sorted(kept.items()))})
+        self._put(self.folder / MANIFEST, {**head, "files": dict(sorted(kept.items()))})
         self._plan_file.unlink()
 
     def _put(self, target: Path, content: Mapping[str, Any]) -> None:

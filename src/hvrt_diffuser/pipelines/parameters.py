@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 
-
-
 def _text(run_name: Any) -> Any:
     """YAML reads a name of digits as a number, and its digits are the name."""
     if type(run_name) is int:
