@@ -274,6 +274,7 @@ class RunSummary:
         self._command = readable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
         self._seconds.clear()
         self._catalog = catalog
+        catalog.load(STAGES)  # a foreign file is refused now, and not after the first node
 
     def _say_how_to_go_on(self) -> None:
         if self._see_more is None:

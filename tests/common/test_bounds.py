@@ -33,7 +33,7 @@ def models() -> list[type[BaseModel]]:
 
     found = dict.fromkeys(below(BaseModel))
     own = [each for each in found if each.__module__.startswith("hvrt_diffuser.")]
-    return [each for each in own if each.__module__ != contents.__name__]  # results, not options
+    return [each for each in own if each.__module__ != contents.__name__]  # nobody sets these
 
 
 def numbers(model: type[BaseModel]) -> Iterator[tuple[str, type, dict[str, float]]]:
@@ -108,7 +108,7 @@ WRONG: dict[type, tuple[Any, ...]] = {
 def test_what_is_no_number_of_the_kind_is_refused_by_every_field(model: type[BaseModel]) -> None:
     """As YAML and Python leave it; a field in which it may be a text or a list is left out."""
     for name, field in model.model_fields.items():
-        holds = [kind for kind in (field.annotation, *get_args(field.annotation))]
+        holds = (field.annotation, *get_args(field.annotation))
         kinds = {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in holds}
         plain = [*kinds & {int, float}]
         if (

