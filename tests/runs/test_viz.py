@@ -74,7 +74,7 @@ def viewed(finished: Any, tmp_path_factory: Any) -> Any:
 def server(viewed: Any, tmp_path_factory: Any) -> Iterator[str]:
     """The address of a running kedro-viz."""
     address = f"http://127.0.0.1:{(port := free_port())}"
-    command = ["viz", "run", "--no-browser", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["viz", "run", "--no-browser", "--port", str(port)]
     log = tmp_path_factory.mktemp("viz_log") / "log.txt"
     with log.open("w") as printed:
         process = subprocess.Popen(
@@ -138,6 +138,10 @@ class TestServer:
             "benchmark",
             "variants",
         }
+
+    def test_is_heard_on_this_machine_alone(self, server: str) -> None:
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.2", int(server.rpartition(":")[2])), 10)
 
     def test_orders_the_layers(self, graph: dict[str, Any]) -> None:
         """None are drawn where the pipeline leads from one layer to another and back."""

@@ -74,8 +74,11 @@ def test_a_signal_lets_the_request_in_flight_finish(model_folder: Path) -> None:
         assert json.load(manifest)["images"] == 20_000
 
 
-def test_a_key_ends_an_idle_service(model_folder: Path) -> None:
-    with running(model_folder) as (process, _):
+def test_a_service_is_heard_on_this_machine_alone_and_a_key_ends_it(model_folder: Path) -> None:
+    with running(model_folder) as (process, port):
+        socket.create_connection(("127.0.0.1", port), 10).close()
+        with pytest.raises(OSError):  # as it would not, were it heard everywhere
+            socket.create_connection(("127.0.0.2", port), 10)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 
