@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import copy
 import hashlib
 import json
 import os
@@ -116,7 +117,7 @@ def set_parameters(project: Project, changes: Mapping[str, Any] | None = None) -
     folder.mkdir(exist_ok=True)
     parameters = yaml.safe_load((project.path / "conf" / "test" / "parameters.yml").read_text())
     del parameters["balance"]["counts"]  # of classes that these are not
-    parameters = _merged(parameters, SETTINGS)
+    parameters = _merged(parameters, copy.deepcopy(SETTINGS))  # what is put there stays there
     base = project.path / "conf" / "base" / "parameters_benchmark.yml"
     known = yaml.safe_load(base.read_text())["benchmark"]["jobs"]
     jobs = parameters["benchmark"]["jobs"]
