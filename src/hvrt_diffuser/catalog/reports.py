@@ -62,14 +62,15 @@ class TableDataset(_WholeFile, ParquetDataset):
 
     Args:
         needs: columns that it has to have, in at least one row.
+        timed: as of :class:`MetricsDataset`.
         arguments: of ``kedro_datasets.pandas.ParquetDataset``.
     """
 
     made_by: dict[str, Any] | None = None
 
-    def __init__(self, *, needs: Sequence[str] = (), **arguments: Any) -> None:
+    def __init__(self, *, needs: Sequence[str] = (), timed: bool = False, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._needs = needs
+        self._needs, self.timed = needs, timed
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table, whole or not at all."""
@@ -172,6 +173,7 @@ class MetricsDataset(_WholeFile, JSONDataset):
     Args:
         optional: load None where there is no file, for nodes that can do without.
         supersedes: name of a file beside this one that led to it and is removed once it is whole.
+        timed: that it holds times, and so is never the same twice: no other file names its digest.
         content: path of the model of :mod:`hvrt_diffuser.common.contents` that the file fits.
         arguments: of ``kedro_datasets.json.JSONDataset``.
 
@@ -185,6 +187,7 @@ class MetricsDataset(_WholeFile, JSONDataset):
         *,
         optional: bool = False,
         supersedes: str | None = None,
+        timed: bool = False,
         content: str = "hvrt_diffuser.common.contents.Content",
         **arguments: Any,
     ) -> None:
@@ -192,6 +195,7 @@ class MetricsDataset(_WholeFile, JSONDataset):
         self._content = content
         self._optional = optional
         self._supersedes = supersedes
+        self.timed = timed
 
     def save(self, data: dict[str, Any]) -> None:
         """Write the metrics, whole or not at all.
@@ -232,7 +236,7 @@ class MetricsDataset(_WholeFile, JSONDataset):
         """The parameters that the file says it was made with."""
         try:
             found = json.loads(Path(str(self._filepath)).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         made_by = found.get(MADE_BY_KEY) if isinstance(found, dict) else None
         return made_by if isinstance(made_by, dict) else None

@@ -100,7 +100,7 @@ class Workspace:
     def _marker(self) -> dict[str, Any] | None:
         try:
             found = json.loads((self.folder / MARKER).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) and found.get("made_by") == MAKER else None
 

@@ -330,6 +330,6 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     """The object of a JSON file; an empty one where there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

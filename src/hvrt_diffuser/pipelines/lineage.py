@@ -15,8 +15,6 @@ __all__ = ["Lineage", "Origin"]
 # Where something is computed or lies does not change what it is.
 NO_MATTER = ("device", "root", "download", "inception_download")
 DIGITS = 16  # of a SHA-256, which tell the files of a run apart
-# What a run notes of itself, and never the same twice.
-NOTES = ("stages", "nodes")
 REAL = "raw_images"
 
 
@@ -133,10 +131,11 @@ class Lineage:
         return self._known[name]
 
     def _digest(self, name: str) -> str | None:
-        """Of the file of a dataset; None where it has none, or is nothing to be told by it."""
-        if name in (*NOTES, REAL):
+        """Of the file of a dataset; None where it has none, or another one each time."""
+        dataset = self._catalog.get(name)
+        if name == REAL or getattr(dataset, "timed", False):
             return None
-        found = content_digest(self._catalog.get(name))
+        found = content_digest(dataset)
         return found and found[:DIGITS]
 
     def _maker(self, name: str) -> str:
