@@ -54,9 +54,9 @@ def killed(
     def kill(fault: str) -> Judged:
         typed = [sys.executable, "-c", COMMAND, fault]
         monkeypatch.setattr(kills, "command", lambda kind, skipping=False: typed)
-        references = References(
-            tmp_path / "references", project, SOON if fault == "it sleeps" else LONG
-        )
+        references = References(tmp_path / "references", project, LONG)
+        monkeypatch.setattr(kills, "LONGER", 1)
+        monkeypatch.setattr(kills, "MARGIN", SOON if fault == "it sleeps" else LONG)
         return kills.attempt("kills:0", KILL, references, tmp_path / "killed")
 
     return kill

@@ -16,7 +16,7 @@ import yaml
 from chaos.inputs.case import Case, stage
 from chaos.kills import References, command
 from chaos.processes import run
-from chaos.project import RUN, SETTINGS, Project, set_parameters
+from chaos.project import RUN, SETTINGS, TIMES, Project, set_parameters
 from hvrt_diffuser.pipeline_registry import register_pipelines
 
 ALONE = ("balance", "shots", "hpo", "benchmark")
@@ -53,9 +53,10 @@ def stored() -> dict[str, tuple[str, tuple[str, ...]]]:
     return found
 
 
-def _draw(rng: random.Random, *endings: str) -> tuple[str, str, str]:
+def _draw(rng: random.Random, *endings: str, without: tuple[str, ...] = ()) -> tuple[str, str, str]:
     """A dataset, its file, and a stage that reads it."""
-    chosen = [name for name, (path, _) in stored().items() if path.endswith(endings)]
+    files = {name: Path(path) for name, (path, _) in stored().items()}
+    chosen = [n for n, p in files.items() if p.suffix in endings and p.name not in without]
     name = rng.choice(chosen)
     path, readers = stored()[name]
     usual = [reader for reader in readers if reader not in ALONE and not _is_experiment(reader)]
@@ -164,11 +165,11 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {
 
 def mixed(rng: random.Random) -> Case:
     """A file of another run of the same shape in this run's folder."""
-    name, path, reader = _draw(rng, ".safetensors", ".parquet", ".json")
+    name, path, reader = _draw(rng, ".safetensors", ".parquet", ".json", without=TIMES)
     origin = rng.choice([*OTHERS])
     while origin == "another training" and "images_" in name:  # which are the same
         origin = rng.choice([*OTHERS])
-    more = [p for n, (p, readers) in stored().items() if reader in readers and p != path]
+    more = [p for p, readers in stored().values() if reader in readers and p != path]
     paths = [path, *(rng.sample(more, 1) if more and rng.random() < 0.3 else ())]
 
     def prepare(project: Project, references: References) -> None:
