@@ -17,6 +17,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from hvrt_diffuser.common.shared_folder import MANIFEST
+
 ROOT = Path(__file__).parents[2]
 ENV = "chaos"
 RUN = "chaos"
@@ -55,6 +57,7 @@ BENCHMARK = ("hvrt", "gaussian_per_class", "mixture", "rae_sn", "vq_vae", "laten
 # lines of pages and cards.
 TIMES = ("stages.json", "nodes.json")
 MEASURED = re.compile(r'"(\w*seconds\b|ms_per_image|stages|command)')
+TOLD = ("report.html", "report.json", "README.md")  # of which a manifest has the hashes
 TYPED = re.compile(r'data-column="command"|kedro run|hvrt-diffuser make')
 
 
@@ -150,9 +153,12 @@ def flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of what each file below a folder says, by its path from there."""
+    """SHA-256 of what each file below a folder of a project says, by its path from there."""
+    project = str(folder.parent).encode()  # which parameters and markers of make name
     return {
-        str(path.relative_to(folder)): hashlib.sha256(_timeless(path)).hexdigest()
+        str(path.relative_to(folder)): hashlib.sha256(
+            _timeless(path).replace(project, b"")
+        ).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in TIMES
     }
@@ -171,13 +177,17 @@ def _timeless(path: Path) -> bytes:
     """The bytes of a file without times, and without the commands that were typed."""
     data = path.read_bytes()
     try:
+        if path.name == MANIFEST:
+            held = json.loads(data)
+            held["files"] = {k: v for k, v in held["files"].items() if k not in TOLD}
+            return json.dumps(held).encode()
         if path.suffix == ".json" and MEASURED.search(data.decode()):
             return json.dumps(_without_times(json.loads(data))).encode()
         if path.name == "benchmark.parquet":
             table = pd.read_parquet(path)
             kept = [column for column in table if not MEASURED.search(f'"{column}')]
             return table[kept].to_json(orient="split").encode()
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyError, TypeError):
         return data  # broken: what there is of it
     if path.name in ("report.html", "README.md"):
         lines = data.decode(errors="replace").splitlines()
