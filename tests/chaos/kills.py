@@ -31,7 +31,7 @@ PIECES: dict[str, tuple[str, ...]] = {
     "tstr": ("07_model_output/*/tstr*", "08_reporting/*/tstr*"),
     "evaluation": ("06_models/*/classifier.*", "08_reporting/*/evaluation.json"),
     "generation": ("07_model_output/*/*images.parquet", "08_reporting/*/sample_grid.png"),
-    "report": ("08_reporting/*/report.*", "08_reporting/*/*_grid.png"),
+    "report": ("08_reporting/*/report.*", "08_reporting/*/re*_grid.png"),
     "export": ("07_model_output/*/dataset",),
     "hpo": (),
     "benchmark": (),

@@ -56,7 +56,7 @@ BENCHMARK = ("hvrt", "gaussian_per_class", "mixture", "rae_sn", "vq_vae", "laten
 # has hashes of files that do), these keys of JSON and of the table of the benchmark, and these
 # lines of pages and cards.
 TIMES = ("stages.json", "nodes.json")
-MEASURED = re.compile(r'"(\w*seconds\b|ms_per_image|stages|command)')
+MEASURED = re.compile(r'"(\w*seconds\b|ms_per_image|peak_mb|stages|command)')
 TOLD = ("report.html", "report.json", "README.md")  # of which a manifest has the hashes
 TYPED = re.compile(r'data-column="command"|kedro run|hvrt-diffuser make')
 
