@@ -19,7 +19,7 @@ from chaos.project import Project, hashes
 from hvrt_diffuser.common.errors import InputError
 
 SOON, LONG = 2.0, 60.0  # seconds, of what has no end, and of what has
-KILL = Kill("run", ("SIGKILL",), (0.5, 0.5), anew=False, skipping=False)
+KILL = Kill("run", ("SIGKILL",), (0.7, 0.7), anew=False, skipping=False)
 # A command that takes seconds, and is wrong when it goes on after it was killed.
 COMMAND = """
 import sys, time
@@ -28,7 +28,7 @@ fault, folder = sys.argv[1], Path("data")
 began = (folder / "stages.json").exists()
 (folder / "stages.json").touch()
 if not began:
-    time.sleep(3)
+    time.sleep(1.5)
 if began and fault == "it sleeps":
     time.sleep(600)
 if began and fault == "it fails":
