@@ -19,7 +19,7 @@ from kedro.pipeline.node import Node
 
 from hvrt_diffuser.common import terminal
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import Turn
+from hvrt_diffuser.common.files import Turn, remove_left
 from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.common.names import readable
@@ -199,12 +199,19 @@ class OneAtATime:
         folder = Path(str(catalog["autoencoder"]._filepath)).parent
         folder.mkdir(parents=True, exist_ok=True)
         turn = Turn(folder)
-        if not turn.take_if_free(shared="experiments" in pipeline.inputs()):
+        shared = "experiments" in pipeline.inputs()
+        if not turn.take_if_free(shared=shared):
             raise InputError(
                 f"another process is at work on the run {folder.name}, expected none, or each "
                 "would write over what the other reads: wait for it, or choose another run_name"
             )
         self._turn = turn
+        datasets = [catalog.get(name) for name in pipeline.datasets()]
+        files = [Path(str(each._filepath)) for each in datasets if hasattr(each, "_filepath")]
+        for place in {path.parent for path in files}:
+            remove_left(place)
+        if shared:
+            remove_left(Path(str(catalog["experiments"]._filepath)), below=True)
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from hvrt_diffuser.common.files import (
     made_by,
     read_made_by,
     read_tensors,
+    remove_left,
     whole_file,
     write_tensors,
 )
@@ -316,3 +319,32 @@ def test_what_tensors_were_made_with_stands_in_the_header_in_one_order(tmp_path:
     assert read_tensors(tmp_path / "0", "test")[1] == {"kind": "test", "seed": 0}
     write_tensors(tmp_path / "none", {"x": torch.zeros(2)}, {"kind": "test"})
     assert read_made_by(tmp_path / "none") is None
+
+
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    """A lock tells them apart: the system takes it from a process that is killed."""
+    code = (
+        "import os, signal, sys\n"
+        "from hvrt_diffuser.common.files import whole_file\n"
+        "with whole_file(sys.argv[1]) as path:\n"
+        "    path.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    target = tmp_path / "deep" / "a.json"
+    subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    (left,) = target.parent.iterdir()
+    old = time.time() - 60
+    os.utime(left, (old, old))
+    own = tmp_path / ".notes.partial"  # of the user's
+    own.write_text("mine")
+    with whole_file(target) as temporary:
+        temporary.write_text("whole")
+        os.utime(temporary, (old, old))
+        remove_left(tmp_path)  # the folder alone
+        assert left.exists()
+        remove_left(tmp_path, below=True)
+        assert not left.exists()
+        assert temporary.exists()
+        assert own.exists()
+    assert target.read_text() == "whole"
+    remove_left(tmp_path / "none")

@@ -6,7 +6,9 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -28,12 +30,16 @@ __all__ = [
     "made_by",
     "read_made_by",
     "read_tensors",
+    "remove_left",
     "tensors_below",
     "whole_file",
     "write_tensors",
 ]
 
 HEADER_KEY = "hvrt_diffuser"
+PARTIAL = ".partial"
+LEFT = re.compile(rf"\..+\.[0-9a-f]{{8}}\{PARTIAL}")
+SETTLED = 2.0  # seconds after which whoever made a file has it, or is no more
 MADE_BY_KEY = "made_by"
 _made_by: ContextVar[Mapping[str, Any] | None] = ContextVar(MADE_BY_KEY, default=None)
 
@@ -58,18 +64,36 @@ def whole_file(target: str | Path) -> Iterator[Path]:
         OSError: the file could not be written; says so, and that the old file is untouched.
     """
     target = Path(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with temporary.open("xb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # which a killed process no longer has
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
     except OSError as error:
         raise _unwritten(target, error) from error
     finally:
         with suppress(NotADirectoryError):  # a file above it
             temporary.unlink(missing_ok=True)
+
+
+def remove_left(folder: Path, *, below: bool = False) -> None:
+    """Remove from a folder what processes that were killed left of files they never finished.
+
+    Args:
+        folder: which need not be there.
+        below: also from all folders in it.
+    """
+    for path in folder.rglob("*") if below else folder.glob("*"):
+        with suppress(OSError):  # removed by another, or not ours to read
+            if not LEFT.fullmatch(path.name) or time.time() - path.stat().st_mtime < SETTLED:
+                continue
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where it is written
+                path.unlink()
 
 
 def _unwritten(target: Path, error: OSError) -> OSError:
