@@ -53,9 +53,9 @@ SETTINGS: dict[str, Any] = {
 # Groups of the benchmark: priors, an autoencoder and a whole model, with candidates and without.
 BENCHMARK = ("hvrt", "gaussian_per_class", "mixture", "rae_sn", "vq_vae", "latent_edm")
 # What tells when, how long and by which command, and so differs each time: these files (the second
-# has hashes of files that do), these keys of JSON and of the table of the benchmark, and these
-# lines of pages and cards.
-TIMES = ("stages.json", "nodes.json")
+# has hashes of files that do, the third is a plot of milliseconds), these keys of JSON and of the
+# table of the benchmark, and these lines of pages and cards.
+TIMES = ("stages.json", "nodes.json", "benchmark_plot.png")
 MEASURED = re.compile(r'"(\w*seconds\b|ms_per_image|peak_mb|stages|command)')
 TOLD = ("report.html", "report.json", "README.md")  # of which a manifest has the hashes
 TYPED = re.compile(r'data-column="command"|kedro run|hvrt-diffuser make')

@@ -348,3 +348,21 @@ def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_pat
         assert own.exists()
     assert target.read_text() == "whole"
     remove_left(tmp_path / "none")
+
+
+def test_any_flipped_bit_is_found(tmp_path: Path) -> None:
+    """Of numbers safetensors itself looks at none."""
+    path = tmp_path / "a.safetensors"
+    tensors = {**TENSORS, "none": torch.zeros(0, 2), "one": torch.tensor(True)}
+    with made_by({"parameters": {"a": 0.1}}):
+        write_tensors(path, tensors, HEADER)
+    whole = path.read_bytes()
+    kept, header = read_tensors(path, "example")
+    assert header == HEADER
+    assert all(torch.equal(kept[name], tensors[name]) for name in tensors)
+    for place in range(len(whole)):
+        changed = bytearray(whole)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=r"damaged|cut short"):
+            read_tensors(path, "example")

@@ -66,6 +66,9 @@ class TableDataset(_WholeFile, ParquetDataset):
         arguments: of ``kedro_datasets.pandas.ParquetDataset``.
     """
 
+    DEFAULT_SAVE_ARGS = {"write_page_checksum": True}  # noqa: RUF012
+    DEFAULT_LOAD_ARGS = {"page_checksum_verification": True}  # noqa: RUF012
+
     made_by: dict[str, Any] | None = None
 
     def __init__(self, *, needs: Sequence[str] = (), timed: bool = False, **arguments: Any) -> None:

@@ -94,7 +94,7 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
         if self._optional and not self._filepath.exists():
             return None
         try:
-            table = pq.read_table(self._filepath)
+            table = pq.read_table(self._filepath, page_checksum_verification=True)
             info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
             names = tuple(info["label"]["names"])
             encoded = table.column("image").combine_chunks().field("bytes")

@@ -41,6 +41,7 @@ PARTIAL = ".partial"
 LEFT = re.compile(rf"\..+\.[0-9a-f]{{8}}\{PARTIAL}")
 SETTLED = 2.0  # seconds after which whoever made a file has it, or is no more
 MADE_BY_KEY = "made_by"
+CHECKSUM_KEY = "sha256"
 _made_by: ContextVar[Mapping[str, Any] | None] = ContextVar(MADE_BY_KEY, default=None)
 
 
@@ -117,19 +118,19 @@ def write_tensors(
 ) -> None:
     """Write named tensors and a JSON header to a safetensors file, whole or not at all.
 
-    The bytes depend on the tensors, the header and :func:`made_by` alone.
+    The bytes depend on the tensors, the header and :func:`made_by` alone. The header also gets a
+    checksum of all of it, since safetensors has none.
     """
     import safetensors.torch
 
     parameters = _made_by.get()
     if parameters is not None:
         header = {**header, MADE_BY_KEY: parameters}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {**header, CHECKSUM_KEY: _checksum(tensors, header)}
     # One entry alone: safetensors writes several in an order of its own, another one each time.
     metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    blob = safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata=metadata,
-    )
+    blob = safetensors.torch.save(tensors, metadata=metadata)
     with whole_file(path) as temporary:
         temporary.write_bytes(blob)
 
@@ -142,7 +143,8 @@ def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict
         kinds: the header's ``kind`` has to be one of them.
 
     Raises:
-        InputError: the file is missing, cut short, not one of this project's, or of another kind.
+        InputError: the file is missing, cut short, damaged, not one of this project's, or of
+            another kind.
     """
     path, kind = Path(path), "' or '".join(kinds)
     if path.is_dir():
@@ -158,7 +160,6 @@ def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = dict(json.loads((file.metadata() or {})[HEADER_KEY]))
-            header.pop(MADE_BY_KEY, None)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -166,11 +167,29 @@ def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict
             f"hvrt_diffuser, where a file of kind '{kind}' was expected: delete it and run the "
             "pipeline that writes it"
         ) from error
+    if header.pop(CHECKSUM_KEY, None) != _checksum(tensors, header):
+        raise InputError(
+            f"{path} was changed or damaged since it was written, or is of an earlier version, "
+            "expected contents of the checksum in its header: delete it and run the pipeline that "
+            "writes it, or copy it again"
+        )
+    header.pop(MADE_BY_KEY, None)
     if header.get("kind") not in kinds:
         raise InputError(
             f"{path} holds '{header.get('kind')}' where '{kind}' was expected: give the right file"
         )
     return tensors, header
+
+
+def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
+    """SHA-256 of the names, types, shapes and bytes of tensors, and of a header."""
+    import torch
+
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def read_made_by(path: str | Path) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ class ParquetImages:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._schema = _schema(class_names, metadata or {})
-        self._writer = pq.ParquetWriter(file, self._schema)
+        self._writer = pq.ParquetWriter(file, self._schema, write_page_checksum=True)
         self._n = 0
 
     def write(self, pngs: Sequence[bytes], labels: Tensor) -> None:
