@@ -129,7 +129,7 @@ def good_run_name(rng: random.Random) -> Case:
 
 # fmt: off
 CLASS_NAMES = (
-    "$a$b", "$\\alpha", "<b>bold</b>", "[red]x[/red]", "[b]", "a_b^c", "%s%d", "{0}", "ß", "İ",
+    "$a$b", "$\\alpha", "<b>bold</b>", "[red]x", "[b]", "a_b^c", "%s%d", "{0}", "ß", "İ",
     "-x", "--n", "a,b", "a=b", "'", '"', "CON", "null", "true", "__x", "a::b", "\\frac", "#1",
     "&amp;", "<script>x<", "猫", "\u202egpj", "x" * 200, "a b", "a\nb", "a\tb",
 )

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 HUGE = 10**12  # of what costs memory or time: more than any machine has
-BOUND = re.compile(r"(≥|>|≤|<) (-?[\d.]+)")
+BOUND = re.compile(r"(≥|>|≤|<) (-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?)")
 CHOICES = re.compile(r"[a-zA-Z_]\w*(, \w+)+")
 # Lists and blocks, and texts that name something.
 BY_NAME: dict[str, tuple[Any, ...]] = {
@@ -66,7 +66,7 @@ def wrong(rng: random.Random, name: str, kind: str) -> Any:
 def _numbers(kind: str, name: str, nullable: bool) -> list[Any]:
     whole = kind.startswith("int")
     found: list[Any] = ["many", [1, 2], {"a": 1}, True, math.inf, -math.inf, math.nan, "8"]
-    bounds = {sign: float(value) for sign, value in BOUND.findall(kind)}
+    bounds = {sign: float(value.replace(",", "")) for sign, value in BOUND.findall(kind)}
     found += [] if nullable else [None]
     found += [2.5] if whole else []
     step = 1 if whole else 0.5
