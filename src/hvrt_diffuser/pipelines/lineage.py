@@ -136,7 +136,8 @@ class Lineage:
         if name == REAL or getattr(dataset, "timed", False):
             return None
         found = content_digest(dataset)
-        return found and found[:DIGITS]
+        # What is cut short or foreign says so itself, to whoever reads it.
+        return found[:DIGITS] if found and dataset.exists() else None
 
     def _maker(self, name: str) -> str:
         return self._makers.get(name, "its pipeline")
