@@ -43,7 +43,9 @@ def _every_parameter() -> Iterator[tuple[str, str, tuple[tuple[str, Any], ...]]]
         for option, own in entry["options"].items():
             yield f"samplers.{name}.{option}", own["type"], (("generation.sampler", name),)
     for option, own in everything["autoencoders"]["convolutional"]["options"].items():
-        yield f"ae_training.{option}", own["type"], ()
+        kind = (("ae_training.regulariser.kind", "mmd"),)  # without which it is no regulariser
+        more = kind if option in ("regulariser.weight", "regulariser.latent_weight") else ()
+        yield f"ae_training.{option}", own["type"], more
     for name in OWN_ROOT:
         for option, own in everything["sources"][name]["options"].items():
             if own["type"] not in ("Path", "str or null"):  # of which any may be meant
@@ -68,7 +70,7 @@ def given(rng: random.Random, name: str, value: Any, others: dict[str, Any]) -> 
     ways = ["file"]
     if isinstance(value, int | float) or (isinstance(value, str) and value and value != "8"):
         ways += ["params"]
-        if block not in ALONE and name != "dataset.source":
+        if block not in ALONE and "dataset.source" not in (name, *others):  # PHOTOS is that
             ways += ["make"]
     way = rng.choice(ways)
     alone = block in ALONE
@@ -111,9 +113,14 @@ def run_name(rng: random.Random) -> Case:
     """A name that cannot be that of a folder, or should not be."""
     name = rng.choice(RUN_NAMES)
     expected: Expected = "either" if name in UNCLEAR else "refused"
-    shown, typed, names = f"run_name={name!r}", stage("data_ingest"), ("run_name",)
+    shown, typed = f"run_name={name!r}", stage("data_ingest")
+    names: tuple[str, ...] = ("run_name",)
     if rng.random() < 0.5:
         typed = (*typed, "--params", f"run_name={name}")
+        try:
+            yaml.safe_load(name)
+        except yaml.YAMLError:  # Kedro reads it before it knows whose value it is
+            names = ()
         return Case(f"{shown} by --params", typed, as_it_is, "fresh", expected, names)
     return Case(
         f"{shown} in globals.yml", typed, _set({"run_name": name}), "fresh", expected, names
