@@ -94,3 +94,14 @@ def test_a_value_that_is_no_yaml(value: str) -> None:
     assert said is not None
     assert said.startswith("a parameter is no YAML (")
     assert said.isprintable()
+
+
+def test_the_system_s_own_words_become_a_sentence(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.png"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError) as caught:
+        loop.read_bytes()
+    said = describe(caught.value)
+    assert said is not None
+    assert said.startswith(f"{loop} could not be read or written (Too many levels")
+    assert "Errno" not in said

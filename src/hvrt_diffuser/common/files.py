@@ -39,7 +39,7 @@ __all__ = [
 HEADER_KEY = "hvrt_diffuser"
 PARTIAL = ".partial"
 LEFT = re.compile(rf"\..+\.[0-9a-f]{{8}}\{PARTIAL}")
-SETTLED = 2.0  # seconds after which whoever made a file has it, or is no more
+SETTLED = 0.2  # seconds after which whoever made a file has locked it, or is no more
 MADE_BY_KEY = "made_by"
 CHECKSUM_KEY = "sha256"
 _made_by: ContextVar[Mapping[str, Any] | None] = ContextVar(MADE_BY_KEY, default=None)

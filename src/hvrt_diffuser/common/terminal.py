@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from traceback import walk_tb
 from types import TracebackType
@@ -55,6 +56,12 @@ def describe(error: BaseException) -> str | None:
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror and cause.filename is None:
             return plain(cause.strerror)  # without "[Errno 28]" in front
+        if isinstance(cause, OSError) and cause.strerror:
+            where = os.fsdecode(cause.filename) if not isinstance(cause.filename, int) else "a file"
+            return plain(
+                f"{where} could not be read or written ({cause.strerror}), expected a file or "
+                "folder that can: look at what lies there, and run again"
+            )
         if isinstance(cause, InputError | OSError | FloatingPointError):
             return plain(str(cause))
         cause = cause.__cause__ or cause.__context__
