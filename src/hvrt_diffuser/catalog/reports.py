@@ -45,6 +45,12 @@ class _WholeFile:
             getattr(method, "__wrapped__", method.__func__)(twin, data)
 
 
+def _said(error: Exception) -> str:
+    """The first line of it, of the system without its number."""
+    told = error.strerror if isinstance(error, OSError) else None
+    return told or (str(error).splitlines() or [""])[0]
+
+
 def _broken(path: PurePosixPath, error: Exception) -> InputError:
     if Path(path).is_dir():
         return InputError(
@@ -52,7 +58,7 @@ def _broken(path: PurePosixPath, error: Exception) -> InputError:
             "it"
         )
     return InputError(
-        f"{path} is missing or cut short ({str(error).splitlines()[0]}), expected a whole file: "
+        f"{path} is missing or cut short ({_said(error)}), expected a whole file: "
         "run the pipeline that writes it"
     )
 

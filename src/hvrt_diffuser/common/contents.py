@@ -190,7 +190,8 @@ def read_content(path: Path, model: type[Model]) -> Any:
             "that writes it"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        told = error.strerror if isinstance(error, OSError) else None  # without "[Errno 2]"
+        reason = told or (str(error).splitlines() or [""])[0]
         raise InputError(
             f"{path} is missing or cut short ({reason}), expected {_about(model)}: run the "
             "pipeline that writes it"
