@@ -61,6 +61,7 @@ PICTURES = ("real_grid", "reconstruction_grid", "synthetic_grid", "frontier_plot
 PATTERN_FILES = {
     *(f"data/08_reporting/test/{name}.png" for name in (*PICTURES, "marginals_plot")),
     "data/07_model_output/test/dataset/README.md",
+    "data/07_model_output/test/dataset/.hvrt_diffuser.json",
     "data/07_model_output/test/dataset/data/train-00000-of-00001.parquet",
 }
 
