@@ -124,7 +124,7 @@ PROGRAMS: dict[str, tuple[Callable[[], object], str]] = {
     "taken": (lambda: None, "silent"),
     "another sentence": (_refuse("the disk is full, expected some space"), "about_something_else"),
     "two sentences": (_two_sentences, "no_sentence"),
-    "the system's own words": (lambda: Path("nowhere").read_bytes(), "no_sentence"),
+    "the system's own words": (_refuse("n is bad: [Errno 2] No such file"), "no_sentence"),
     "a file is gone": (_lose, "lost"),
 }
 

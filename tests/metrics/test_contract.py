@@ -38,6 +38,7 @@ MEASURES: dict[str, Measure] = {
     "kernel_distance": lambda a, b, seed: metrics.kernel_distance(a, b, subset_size=5, seed=seed),
     "kernel_test": lambda a, b, seed: np.array(metrics.kernel_test(a, b, seed=seed)),
     "kolmogorov_smirnov": lambda a, b, _: metrics.kolmogorov_smirnov(a, b),
+    "likelihood_gap": lambda a, b, seed: metrics.likelihood_gap(a, b, b, seed=seed),
     "manifold": lambda a, b, _: metrics.manifold(a, b, k=2),
     "mmd": lambda a, b, seed: metrics.mmd(a, b, seed=seed),
     "nearest": lambda a, b, _: np.array(metrics.nearest(a, b)),
@@ -266,7 +267,7 @@ def test_moving_both_samples_changes_nothing(name: str) -> None:
         MEASURES.keys()
         - {"attribution", "closest", "nearest"}  # of rows one by one
         - {"classifier_test", "frechet_distance_at_infinity", "kernel_distance"}  # of a part
-        - {"excess_frechet", "kernel_test"}  # of halves and permutations
+        - {"excess_frechet", "kernel_test", "likelihood_gap"}  # of halves and permutations
     ),
 )
 def test_the_order_of_rows_changes_nothing(name: str) -> None:
