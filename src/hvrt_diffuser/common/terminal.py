@@ -66,10 +66,12 @@ def describe(error: BaseException) -> str | None:
             return plain(str(cause))
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, YAMLError):  # of --params, before anything of this project sees it
-        said = " ".join(str(error).split())
-        return (
-            f"a parameter is no YAML ({said}), expected a value such as 3, true or [1, 2]: "
-            "correct it in --params"
+        value = getattr(getattr(error, "problem_mark", None), "buffer", None)
+        shown = f"{value.rstrip(chr(0))!r}, which is" if value else "a text that is"
+        said = " ".join(str(getattr(error, "problem", None) or error).split())
+        return plain(
+            f"a parameter is {shown} no YAML ({said}), expected a value such as 3, true or "
+            "[1, 2]: correct it in --params"
         )
     sentence = _of_kedro(error)
     return sentence and plain(sentence)
@@ -84,4 +86,5 @@ def _of_kedro(error: BaseException) -> str | None:
     if advice is None:
         return None
     said = str(error).strip().split("\n")[0].split(". ")[0].rstrip(".")
-    return f"{said}: {advice}"
+    key = getattr(error, "full_key", None)  # of a value that stands for another one
+    return f"{key}: {said}: {advice}" if key else f"{said}: {advice}"
