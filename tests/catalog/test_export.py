@@ -17,7 +17,7 @@ from kedro.io import DatasetError
 from PIL import Image
 from torch import Tensor
 
-from hvrt_diffuser.catalog import Export, ExportDataset, SyntheticImagesDataset
+from hvrt_diffuser.catalog import Export, ExportDataset
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.card import CardFacts, Form, dataset_card
 from hvrt_diffuser.data.images import LabelledImages
@@ -183,20 +183,12 @@ class TestLayout:
         found = in_webdataset(tmp_path / "out", blank.class_names)
         assert [name for _, name in found] == [blank.class_names[i] for i in blank.labels]
 
-    def test_parquet_file_is_that_of_synthetic_images(
-        self, tmp_path: Path, few: LabelledImages
-    ) -> None:
-        save(tmp_path / "out", few, "parquet")
-        path = tmp_path / "out" / "data" / "train-00000-of-00001.parquet"
-        found = SyntheticImagesDataset(str(path)).load()
-        assert torch.equal(found.images, few.images)
-        assert torch.equal(found.labels, few.labels)
-        assert found.class_names == few.class_names
-
     def test_the_project_reads_its_own_exports(self, tmp_path: Path, few: LabelledImages) -> None:
         save(tmp_path / "parquet", few, "parquet")
         found = read_images("parquet", root=tmp_path / "parquet").train
         assert torch.equal(found.images, few.images)
+        assert torch.equal(found.labels, few.labels)
+        assert found.class_names == few.class_names
         save(tmp_path / "image_folder", few, "image_folder")
         found = read_images("image_folder", root=tmp_path / "image_folder" / "train").train
         order = torch.argsort(few.labels, stable=True)
@@ -391,14 +383,7 @@ class TestTheUsersOwn:
         assert new.read_text("utf-8") == export(few[:30], "parquet").card
         (said,) = [text for text in caplog.messages if "README.new.md" in text]
         assert str(card) in said
-        assert (
-            len(
-                SyntheticImagesDataset(
-                    str(tmp_path / "out" / "data" / "train-00000-of-00001.parquet")
-                ).load()
-            )
-            == 30
-        )
+        assert len(read_images("parquet", root=tmp_path / "out").train) == 30
 
     @every_form
     def test_an_edited_image_or_file_of_images_is_not_replaced(

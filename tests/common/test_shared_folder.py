@@ -72,11 +72,16 @@ def test_files_of_the_user_s_stay_where_they_are(tmp_path: Path) -> None:
     fill(tmp_path, OLD)
     put(tmp_path / "out", OWN)
     (tmp_path / "out" / "data" / "empty").mkdir()
-    before = {name: (tmp_path / "out" / name).stat() for name in OWN}
+
+    def stats() -> dict[str, tuple[int, int]]:
+        found = {name: (tmp_path / "out" / name).stat() for name in OWN}
+        return {name: (each.st_ino, each.st_mtime_ns) for name, each in found.items()}
+
+    before = stats()
     for contents in (NEW, OLD, NEW):
         fill(tmp_path, contents)
         assert found(tmp_path) == {**contents, **OWN}
-    assert {name: (tmp_path / "out" / name).stat() for name in OWN} == before
+    assert stats() == before
     assert (tmp_path / "out" / "data" / "empty").is_dir()
 
 

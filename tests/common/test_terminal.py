@@ -43,6 +43,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "seed: Interpolation key 'none' not found: correct it",
     ),
     "a value half written": (configuration("seed: ${"), "correct it below conf/"),
+    "a key of nothing": (configuration("seed: {? }"), "seed: Incompatible key type"),
     "YAML that breaks off": (configuration("seed: ["), "parameters.yml"),
 }
 

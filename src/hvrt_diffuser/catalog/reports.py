@@ -23,6 +23,7 @@ from PIL import Image
 from hvrt_diffuser.common.contents import read_content
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
+from hvrt_diffuser.common.sealed import SEAL, SEAL_KEY, check_seal, seal
 
 __all__ = ["FigureDataset", "MetricsDataset", "PageDataset", "TableDataset"]
 
@@ -43,6 +44,10 @@ class _WholeFile:
             # Kedro wraps the save methods of its classes for logging; the twin needs none of it.
             method = super().save  # type: ignore[misc]
             getattr(method, "__wrapped__", method.__func__)(twin, data)
+            self._finish(temporary)
+
+    def _finish(self, path: Path) -> None:
+        """What is left to do to the file before it takes its place."""
 
 
 def _said(error: Exception) -> str:
@@ -64,16 +69,13 @@ def _broken(path: PurePosixPath, error: Exception) -> InputError:
 
 
 class TableDataset(_WholeFile, ParquetDataset):
-    """A pandas table as parquet, with the parameters that it was made with in its metadata.
+    """A pandas table as parquet, with what it was made with and a checksum in its metadata.
 
     Args:
         needs: columns that it has to have, in at least one row.
         timed: as of :class:`MetricsDataset`.
         arguments: of ``kedro_datasets.pandas.ParquetDataset``.
     """
-
-    DEFAULT_SAVE_ARGS = {"write_page_checksum": True}  # noqa: RUF012
-    DEFAULT_LOAD_ARGS = {"page_checksum_verification": True}  # noqa: RUF012
 
     made_by: dict[str, Any] | None = None
 
@@ -84,8 +86,11 @@ class TableDataset(_WholeFile, ParquetDataset):
     def save(self, data: pd.DataFrame) -> None:
         """Write the table, whole or not at all."""
         data = data.copy(deep=False)
-        data.attrs = {**data.attrs, MADE_BY_KEY: self.made_by}
+        data.attrs = {**data.attrs, MADE_BY_KEY: self.made_by, SEAL_KEY: SEAL}
         super().save(data)
+
+    def _finish(self, path: Path) -> None:
+        seal(path)
 
     def read_made_by(self) -> dict[str, Any] | None:
         """The parameters that the file says it was made with."""
@@ -100,14 +105,18 @@ class TableDataset(_WholeFile, ParquetDataset):
         """Read the table.
 
         Raises:
-            InputError: the file is missing or cut short, or is another table.
+            InputError: the file is missing, cut short or damaged, or is another table.
         """
         try:
             if Path(self._filepath).is_dir():  # which pyarrow would take for parts of a table
                 raise IsADirectoryError
+            check_seal(str(self._filepath))
             table = ParquetDataset.load.__wrapped__(self)
+        except InputError:
+            raise
         except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise _broken(self._filepath, error) from error
+        table.attrs.pop(SEAL_KEY)
         missing = [name for name in self._needs if name not in table]
         if missing or (self._needs and not len(table)):
             raise InputError(

@@ -19,16 +19,11 @@ from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
+from hvrt_diffuser.common.sealed import SEAL, SEAL_KEY, check_seal, seal
 from hvrt_diffuser.data.encoding import write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
 __all__ = ["ImageStream", "SyntheticImagesDataset"]
-
-# Pillow, torch and pyarrow each have an error of their own for a file of somebody else's.
-FOREIGN = (
-    *(OSError, AttributeError, KeyError, RuntimeError, TypeError, ValueError),
-    pa.ArrowException,
-)
 
 
 @dataclass(frozen=True)
@@ -70,11 +65,12 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
         if self._optional and data.batches == ():
             self._filepath.unlink(missing_ok=True)
             return
-        made_by = None
+        metadata = {SEAL_KEY: SEAL}
         if self.made_by is not None:
-            made_by = {MADE_BY_KEY: json.dumps(self.made_by, sort_keys=True)}
+            metadata[MADE_BY_KEY] = json.dumps(self.made_by, sort_keys=True)
         with whole_file(self._filepath) as temporary:
-            write_parquet(temporary, data, data.class_names, made_by)
+            write_parquet(temporary, data, data.class_names, metadata)
+            seal(temporary)
 
     def read_made_by(self) -> dict[str, Any] | None:
         """The parameters that the file says it was made with."""
@@ -89,25 +85,26 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
         """Read all images; None where there are none and they are optional.
 
         Raises:
-            InputError: the file is missing, cut short, or of another layout.
+            InputError: the file is missing, cut short, changed, or of somebody else.
         """
         if self._optional and not self._filepath.exists():
             return None
         try:
-            table = pq.read_table(self._filepath, page_checksum_verification=True)
-            info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-            names = tuple(info["label"]["names"])
-            encoded = table.column("image").combine_chunks().field("bytes")
-            labels = torch.from_numpy(table.column("label").to_numpy().copy())
-            images = torch.stack([_pixels(png.as_py()) for png in encoded])
-            return LabelledImages(images, labels, names, "synthetic images")
-        except FOREIGN as error:
-            found = "is missing, cut short, or no file of synthetic images"
+            check_seal(self._filepath)
+        except OSError as error:
+            found = "is missing, expected a file of synthetic images"
             if self._filepath.is_dir():
                 found = "is a folder, expected a file of synthetic images"
             raise InputError(
-                f"{self._filepath} {found}: move it away and run generation again"
+                f"{self._filepath} {found}: run generation, after moving away what lies there"
             ) from error
+        table = pq.read_table(self._filepath)
+        info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+        names = tuple(info["label"]["names"])
+        encoded = table.column("image").combine_chunks().field("bytes")
+        labels = torch.from_numpy(table.column("label").to_numpy().copy())
+        images = torch.stack([_pixels(png.as_py()) for png in encoded])
+        return LabelledImages(images, labels, names, "synthetic images")
 
     def _exists(self) -> bool:
         try:

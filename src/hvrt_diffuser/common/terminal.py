@@ -19,7 +19,7 @@ OF_COMMAND = (
     "kedro registry list and kedro registry describe PIPELINE tell the names, and kedro run --help "
     "the options"
 )
-OF_CONFIGURATION = "correct it below conf/"
+OF_CONFIGURATION = "correct it below conf/, or in --params"
 ADVICE = {
     "kedro.pipeline.pipeline": OF_COMMAND,
     "kedro.framework.session.session": OF_COMMAND,
@@ -27,10 +27,7 @@ ADVICE = {
     "DatasetNotFoundError": OF_COMMAND,
     "MissingConfigException": "the folders below conf/ are the environments",
     "ParserError": OF_CONFIGURATION,
-    "InterpolationKeyError": OF_CONFIGURATION,
-    "InterpolationResolutionError": OF_CONFIGURATION,
-    "UnsupportedInterpolationType": OF_CONFIGURATION,
-    "GrammarParseError": OF_CONFIGURATION,
+    "OmegaConfBaseException": OF_CONFIGURATION,
 }
 
 
@@ -79,7 +76,8 @@ def describe(error: BaseException) -> str | None:
 
 def _of_kedro(error: BaseException) -> str | None:
     """What Kedro says of a command or a configuration that it refuses, and what to do."""
-    advice = ADVICE.get(type(error).__name__)
+    names = [kind.__name__ for kind in type(error).__mro__]
+    advice = next((ADVICE[name] for name in names if name in ADVICE), None)
     if advice is None and isinstance(error, (ValueError, AttributeError)):
         frames = [frame for frame, _ in walk_tb(error.__traceback__)]
         advice = ADVICE.get(frames[-1].f_globals.get("__name__", "")) if frames else None

@@ -67,11 +67,17 @@ class KeptFits:
         """
         folder = self.folder / f"{len(images)}_{seed}"
         own, shared = folder / f"sampler_{name}.safetensors", folder / "autoencoder.safetensors"
-        autoencoder = Autoencoder.load(shared) if is_whole(shared) else None
         whole = self.estimators[name].kind == "images"
-        if is_whole(own) and (whole or autoencoder is not None):
-            return HVRTDiffuser(None if whole else autoencoder, load_model(own))
+        if not is_whole(own) or not (whole or is_whole(shared)):
+            self._fit(name, images, labels, own, shared, seed)
+        # From the files at the first time, too: a run that was cut off has nothing else.
+        return HVRTDiffuser(None if whole else Autoencoder.load(shared), load_model(own))
+
+    def _fit(
+        self, name: str, images: Tensor, labels: Tensor, own: Path, shared: Path, seed: int
+    ) -> None:
         training = self.training
+        autoencoder = Autoencoder.load(shared) if is_whole(shared) else None
         if autoencoder is not None:
             training = cast(AutoencoderEstimator, _Trained(autoencoder))
         made = fit_on_few(
@@ -87,4 +93,3 @@ class KeptFits:
         if made.autoencoder is not None and autoencoder is None:
             made.autoencoder.save(shared)
         made.save(own)
-        return made

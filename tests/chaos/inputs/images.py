@@ -121,7 +121,10 @@ def folder(rng: random.Random) -> Case:
     what = rng.choice([*BROKEN, *UNUSUAL])
     change = BROKEN.get(what) or UNUSUAL[what]
     start = ("hvrt-diffuser", "make", DIGITS, "--out", "made")
-    quick = what in BROKEN and rng.random() < 0.2
+    # A link to nothing, a folder and an empty class hold no image, and so may be passed over.
+    unclear = ("a folder called .png", "a link to nothing", "a link to itself", "an empty class")
+    # By its own settings, it trains for minutes on what it takes.
+    quick = what in BROKEN and what not in unclear and rng.random() < 0.2
     typed = start if quick else stage("data_ingest")
     if "class with" in what or what == "one class alone":
         typed = stage()  # what a whole run asks for; to read them alone is fine
@@ -129,8 +132,6 @@ def folder(rng: random.Random) -> Case:
     def prepare(project: Project, references: References) -> None:
         change(project.path / DIGITS)
 
-    # A link to nothing, a folder and an empty class hold no image, and so may be passed over.
-    unclear = ("a folder called .png", "a link to nothing", "a link to itself", "an empty class")
     either = what in UNUSUAL or what in unclear or "class" in what
     return Case(what, typed, prepare, "fresh", "either" if either else "refused")
 
