@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,8 @@ class CheckedParameters:
         skipping = run_params.get("only_missing_outputs", False)
         if EXPORT in self._outputs and not (skipping and catalog.up_to_date[EXPORT]):
             catalog[EXPORT].place.check()
+        if skipping:
+            _drop_states(catalog, [node for node in pipeline.nodes if node.name not in stale])
         _say_what_is_fresh(pipeline, stale, skipping)
         _pictures_first(pipeline)
 
@@ -161,6 +164,15 @@ class CheckedParameters:
             raise refuse(found, [*_program(), *sys.argv[1:]])
         for sentence in adapted(*both, self._parameters, self._outputs):
             logger.info(sentence)
+
+
+def _drop_states(catalog: Any, skipped: Iterable[Node]) -> None:
+    """Remove what a training was to go on from that was begun again, and is not needed."""
+    from hvrt_diffuser.catalog import CheckpointDataset
+
+    for dataset in (catalog[name] for node in skipped for name in node.inputs):
+        if isinstance(dataset, CheckpointDataset):
+            dataset.load().path.unlink(missing_ok=True)
 
 
 def _say_what_is_fresh(pipeline: Pipeline, stale: set[str], skipping: bool) -> None:

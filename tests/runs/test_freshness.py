@@ -27,8 +27,12 @@ def made(before: dict[str, int], after: dict[str, int]) -> set[str]:
 
 def test_what_is_up_to_date_is_skipped_and_named(finished_copy: Any, kedro_here: Any) -> None:
     before = times(finished_copy)
+    # As a run leaves it that began anew what was there, and was killed.
+    begun = finished_copy.file("07_model_output", "tstr.checkpoint.safetensors")
+    begun.write_bytes(b"half of the classifiers")
     done = kedro_here(finished_copy, *COMMAND)
     assert made(before, times(finished_copy)) == set()
+    assert not begun.exists()
     said = done.stdout + done.stderr
     assert "up to date, and skipped: " in said
     assert "ae_training.train_autoencoder" in said

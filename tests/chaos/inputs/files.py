@@ -169,7 +169,8 @@ def mixed(rng: random.Random) -> Case:
     origin = rng.choice([*OTHERS])
     while origin == "another training" and "images_" in name:  # which are the same
         origin = rng.choice([*OTHERS])
-    more = [p for p, readers in stored().values() if reader in readers and p != path]
+    others = [p for p, readers in stored().values() if reader in readers and p != path]
+    more = [p for p in others if Path(p).name not in TIMES]
     paths = [path, *(rng.sample(more, 1) if more and rng.random() < 0.3 else ())]
 
     def prepare(project: Project, references: References) -> None:
