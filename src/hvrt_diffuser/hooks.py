@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary"]
 logger = logging.getLogger(__name__)
 terminal.install()
 
+INGEST = "data_ingest"
 GO_ON = "--only-missing-outputs"
 METRICS = ("evaluation_metrics", "tstr_metrics")
 STAGES, RECORDS = "stages", "nodes"
@@ -113,7 +114,7 @@ class CheckedParameters:
         inputs = sorted(pipeline.inputs())
         self._lineage = Lineage(self._completed, catalog, makers)
         self._lineage.check(inputs)
-        self._lineage.check_together(inputs)
+        self._lineage.check_together([*inputs, *_read_with(inputs, makers, pipeline, catalog)])
         check_read(given, inputs, self._lineage.of_node(inputs).parameters, pipelines, sampler)
         self._outputs = pipeline.all_outputs()
         self._images: dict[str, Any] = {}
@@ -164,6 +165,20 @@ class CheckedParameters:
             raise refuse(found, [*_program(), *sys.argv[1:]])
         for sentence in adapted(*both, self._parameters, self._outputs):
             logger.info(sentence)
+
+
+def _read_with(
+    inputs: Iterable[str], makers: Mapping[str, str], pipeline: Pipeline, catalog: Any
+) -> list[str]:
+    """What lies there and was read together with real images that are read now.
+
+    A stage that needs training images alone would else take some of another origin.
+    """
+    if INGEST not in {makers.get(name) for name in inputs}:
+        return []
+    beside = {name for name, maker in makers.items() if maker == INGEST}
+    beside -= {*inputs, *pipeline.datasets()}
+    return sorted(name for name in beside if catalog.exists(name))
 
 
 def _drop_states(catalog: Any, skipped: Iterable[Node]) -> None:

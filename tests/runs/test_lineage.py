@@ -6,6 +6,10 @@ import json
 from typing import Any
 
 import pytest
+import torch
+
+from hvrt_diffuser.common.files import made_by, read_made_by
+from hvrt_diffuser.data.images import LabelledImages
 
 STALE = {
     # what is asked for, of which pipelines: the artefact, the parameter and what to run
@@ -56,6 +60,22 @@ def test_what_lies_on_disk_is_not_what_is_asked_for(
     said = sentence(kedro_here(finished_copy, *arguments, check=False))
     assert all(word in said for word in named), said
     assert finished_copy.hashes() == before
+
+
+@pytest.mark.parametrize("stage", ["ae_training", "latent_encoding"])
+def test_training_images_of_another_folder_are_told_though_no_test_images_are_read(
+    finished_copy: Any, kedro_here: Any, sentence: Any, stage: str
+) -> None:
+    path = finished_copy.file("03_primary", "images_train.safetensors")
+    own = LabelledImages.load(path)
+    known = read_made_by(path)
+    assert known is not None
+    with made_by({**known, "files": {**known["files"], "raw_images": "other digits"}}):
+        own[torch.arange(len(own)).flip(0)].save(path)
+    arguments = ("run", "--env", "test", "--pipelines", stage)
+    said = sentence(kedro_here(finished_copy, *arguments, check=False))
+    assert "was made of another" in said
+    assert "run data_ingest again" in said or "run ae_training again" in said
 
 
 @pytest.mark.parametrize("case", UNREAD)
