@@ -204,4 +204,4 @@ def _cells(reference: Tensor, sets: list[Tensor], seed: int) -> list[NDArray[np.
 
 
 def _hashes(images: Tensor) -> list[bytes]:
-    return [hashlib.sha256(x.tobytes()).digest() for x in images.numpy()]
+    return [hashlib.sha256(x.data).digest() for x in images.contiguous().numpy()]
