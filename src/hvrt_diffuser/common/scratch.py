@@ -31,7 +31,8 @@ def scratch(shape: tuple[int, ...]) -> Tensor:
         return torch.empty(shape, dtype=torch.uint8)
     with tempfile.NamedTemporaryFile(prefix="hvrt_diffuser.") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, n)  # else a full disk would end the process later
+            if hasattr(os, "posix_fallocate"):  # macOS has none; elsewhere ...
+                os.posix_fallocate(file.fileno(), 0, n)  # ... a full disk ends no process later
         except OSError as error:
             raise InputError(
                 f"{n / 1e9:.1f} GB of images did not fit into {tempfile.gettempdir()} "
