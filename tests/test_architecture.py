@@ -16,7 +16,8 @@ ROOT = Path(hvrt_diffuser.__file__).parent
 FLOORS: tuple[set[str], ...] = (
     {"common"},
     {"training", "data", "metrics"},
-    {"classifiers", "autoencoders", "samplers", "image_models", "catalog"},
+    {"classifiers", "autoencoders", "samplers", "catalog"},
+    {"image_models"},
     {"diffuser"},
     {"judge"},
     {"report", "experiments"},

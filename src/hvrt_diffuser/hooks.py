@@ -24,7 +24,7 @@ from hvrt_diffuser.common.files import Turn, remove_left
 from hvrt_diffuser.common.interruption import on_interrupt
 from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.common.names import readable
-from hvrt_diffuser.pipelines.known import check_names
+from hvrt_diffuser.pipelines.known import check_names, without_replaced
 
 __all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary"]
 
@@ -79,6 +79,12 @@ class CheckedParameters:
                 f"a parameter cannot be resolved ({reason}), expected values, or ${{...}} of what "
                 "conf/ has: correct it in conf/ or in --params"
             ) from error
+        raw, gone = without_replaced(raw, context.config_loader.runtime_params or {})
+        if gone:
+            logger.info(
+                "the command line chooses the autoencoder: ae_training.%s of conf/ are not used",
+                ", ".join(gone),
+            )
         check_names(raw)  # in milliseconds; what comes next imports torch
         from hvrt_diffuser.pipelines.parameters import check_parameters, complete
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,3 +113,16 @@ def test_the_system_s_own_words_become_a_sentence(tmp_path: Path) -> None:
     assert said is not None
     assert said.startswith(f"{loop} could not be read or written (Too many levels")
     assert "Errno" not in said
+
+
+def test_an_interruption_is_no_traceback() -> None:
+    code = "import hvrt_diffuser.hooks, os, signal; os.kill(os.getpid(), signal.SIGINT); input()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == "Interrupted.\n"
+    assert done.returncode in (-signal.SIGINT, 130)

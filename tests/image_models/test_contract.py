@@ -45,6 +45,13 @@ QUICK: dict[str, dict[str, Any]] = {
         "batch_size": 8,
     },
     "dvp_vae": {"epochs": 1},
+    "coarse_to_fine": {
+        "latent_dim": 8,
+        "width": 32,
+        "training_steps": 3,
+        "perception_steps": 3,
+        "batch_size": 8,
+    },
 }
 ESTIMATORS: dict[str, ImageModelEstimator] = {
     **{
@@ -58,6 +65,7 @@ ESTIMATORS: dict[str, ImageModelEstimator] = {
 UNLABELLED = ("dvp_vae",)
 every_model = pytest.mark.parametrize("name", ESTIMATORS)
 of_diffusers = pytest.mark.parametrize("name", ["pixel_diffusion", "vq_vae"])
+of_one_size = pytest.mark.parametrize("name", ["pixel_diffusion", "vq_vae", "coarse_to_fine"])
 Digits = tuple[Tensor, Tensor]
 
 
@@ -217,7 +225,7 @@ def test_without_diffusers_it_says_what_to_install(
         ESTIMATORS[name].fit(*pair, seed=0, device=CPU)
 
 
-@of_diffusers
+@of_one_size
 def test_a_training_that_was_cut_off_goes_on(
     pair: Digits, fitted: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
@@ -269,7 +277,7 @@ def test_only_steps_of_one_size_can_be_taken(fitted: dict[str, Any], steps: int)
         PixelDiffusionEstimator(steps=steps)
 
 
-@of_diffusers
+@of_one_size
 def test_a_training_with_other_labels_is_not_gone_on_with(
     pair: Digits, tmp_path: Path, name: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,15 @@ def test_the_record_gives_its_own_bounds() -> None:
     good, fair = found["likeness"]
     assert 0 < good < fair
     assert record["graded_good"] == graded_good(record, good)
+
+
+def test_of_many_images_a_sample_is_compared_and_its_size_told(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The package has a function of the module's name.
+    monkeypatch.setattr(sys.modules["hvrt_diffuser.judge.likeness"], "MOST", 400)
+    images = digits[torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))].images
+    few = {"few": lambda x: pixels(x[..., 12:15, 12:15])}
+    found = likeness(images[:1000], images[1000:2000], few, seed=0)["few"]
+    assert found["n"] == 200  # half of the test images are what the other half is compared with
+    assert abs(found["e"]) < 0.5

@@ -35,6 +35,7 @@ NAMES = {
     "pixel_diffusion",
     "vq_vae",
     "dvp_vae",
+    "coarse_to_fine",
 }
 
 
@@ -79,7 +80,7 @@ def test_an_unknown_name_brings_the_nearest(name: str, near: str) -> None:
 def test_options_of_another_sampler_are_refused() -> None:
     found = said("mixture", {"strength": 0.5})
     assert "the sampler mixture has no option samplers.mixture.strength" in found
-    assert "strength is an option of flow_map, latent_flow" in found
+    assert "strength is an option of coarse_to_fine, flow_map, latent_flow" in found
     assert "did you mean components" in said("mixture", {"component": 3})
     assert "samplers.mixture.components is 0" in said("mixture", {"components": 0})
 

@@ -1,8 +1,10 @@
-"""Autoencoders: what they share, the convolutional ones, their objectives and training."""
+"""Autoencoders: what they share, the convolutional ones and their training, pretrained ones."""
 
 from hvrt_diffuser.autoencoders.base import AUTOENCODERS, Autoencoder, AutoencoderEstimator
 from hvrt_diffuser.autoencoders.likelihood import negative_elbo
 from hvrt_diffuser.autoencoders.network import Architecture, ConvolutionalAutoencoder
+from hvrt_diffuser.autoencoders.pretrained import PretrainedAutoencoder
+from hvrt_diffuser.autoencoders.pretrained_fit import FineTuning, PretrainedOptions
 from hvrt_diffuser.autoencoders.regularisers import Regulariser
 from hvrt_diffuser.autoencoders.training import TrainingOptions, train_autoencoder
 from hvrt_diffuser.autoencoders.transform import (
@@ -18,6 +20,9 @@ __all__ = [
     "Autoencoder",
     "AutoencoderEstimator",
     "ConvolutionalAutoencoder",
+    "FineTuning",
+    "PretrainedAutoencoder",
+    "PretrainedOptions",
     "Regulariser",
     "TrainingOptions",
     "decode_latents",

@@ -96,6 +96,8 @@ class Autoencoder(nn.Module, ABC):
                 build.described_by(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields})
             )
             model.load_state_dict(tensors)
+        except InputError:  # such as of a package that is not installed
+            raise
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} holds weights of another network than the architecture in its header: "
@@ -108,6 +110,17 @@ class AutoencoderEstimator(Options):
     """Options of an autoencoder, and its training by them."""
 
     name: ClassVar[str]
+
+    def check(self, n: int, shape: tuple[int, int, int]) -> None:
+        """Refuse, before anything is trained, what :meth:`fit` would refuse.
+
+        Args:
+            n: how many images there are.
+            shape: of one, (c, h, w).
+
+        Raises:
+            InputError: there is such a thing; by itself, an estimator knows of none.
+        """
 
     @abstractmethod
     def fit(

@@ -42,6 +42,7 @@ from hvrt_diffuser.common.bounds import (
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
+from hvrt_diffuser.common.tensor_file import bytes_of
 from hvrt_diffuser.training.averaging import running_average
 from hvrt_diffuser.training.checkpoint import Checkpoint
 from hvrt_diffuser.training.loop import Row, Training, shuffled
@@ -244,9 +245,11 @@ def train_autoencoder(
     n, plan = len(images), options.plan(len(images))
     n_train, batch_size, steps = plan.n_train, plan.batch_size, plan.steps
     split = torch.randperm(n, generator=generator(seed, "autoencoder", "split"))
-    train_images, validation_images = images[split[:n_train]], images[split[n_train:]].to(device)
-    model = _build(train_images, options, seed, device, start)
-    train_images = train_images.to(device)
+    model = _build(images, split[:n_train], options, seed, device, start)
+    digest = hashlib.sha256(bytes_of(images.contiguous())).hexdigest()
+    # Rows are taken where the images lie, which may be a mapped file: no copy stands beside them.
+    images, split = images.to(device), split.to(device)
+    train_rows, validation_rows = split[:n_train], split[n_train:]
 
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
@@ -272,13 +275,15 @@ def train_autoencoder(
     )
 
     def loss(index: Tensor) -> tuple[Tensor, ...]:
-        return _losses(model, train_images[index], options, noise)
+        return _losses(model, images[train_rows[index]], options, noise)
 
     @torch.inference_mode()
     def validation_loss() -> float:
-        network, batches = training.kept.eval(), validation_images.split(batch_size)
-        sums = [len(x) * _losses(network, x, options, noise)[0].item() for x in batches]
-        return sum(sums) / len(validation_images)
+        network, batches = training.kept.eval(), validation_rows.split(batch_size)
+        sums = [
+            len(rows) * _losses(network, images[rows], options, noise)[0].item() for rows in batches
+        ]
+        return sum(sums) / len(validation_rows)
 
     def look() -> Row:
         a_pass = partial(shuffled, n_train, batch_size, order, device)
@@ -294,7 +299,7 @@ def train_autoencoder(
         }
         if options.regulariser is not None:
             row["train_penalty"] = penalty
-        if len(validation_images):
+        if len(validation_rows):
             row["validation_loss"] = validation_loss()
         return row
 
@@ -313,7 +318,7 @@ def train_autoencoder(
             **{f"architecture_{k}": v for k, v in asdict(model.architecture).items()},
             "seed": seed,
             "start": start.fingerprint() if start else None,
-            "images": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+            "images": digest,
         },
     ).cpu()
     release(kept)
@@ -322,12 +327,13 @@ def train_autoencoder(
 
 def _build(
     images: Tensor,
+    rows: Tensor,
     options: TrainingOptions,
     seed: int,
     device: torch.device,
     start: Autoencoder | None,
 ) -> ConvolutionalAutoencoder:
-    """The network before its first step."""
+    """The network before its first step; ``rows`` of the images are trained on."""
     c, h, w = images.shape[1:]
     architecture = Architecture(
         shape=(c, h, w),
@@ -348,7 +354,7 @@ def _build(
             )
         model.load_state_dict(start.state_dict())
     elif model.principal is not None:
-        model.principal.fit(images, derive_seed(seed, "autoencoder", "principal") % 2**32)
+        model.principal.fit(images[rows], derive_seed(seed, "autoencoder", "principal") % 2**32)
     with borrowed_seed(seed, "autoencoder", "regulariser"):
         constrain(model, options.regulariser)
     return model

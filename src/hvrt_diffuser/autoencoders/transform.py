@@ -8,6 +8,7 @@ from torch import Tensor
 from hvrt_diffuser.autoencoders.base import Autoencoder
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision, autocast
+from hvrt_diffuser.common.scratch import scratch
 from hvrt_diffuser.data.augmentation import Augmentation
 
 __all__ = ["decode_latents", "encode_augmented", "encode_images", "to_uint8"]
@@ -103,7 +104,7 @@ def decode_latents(
             "again on finite latents"
         )
     model = model.to(device).eval()
-    images = torch.empty((len(latents), *model.architecture.shape), dtype=torch.uint8)
+    images = scratch((len(latents), *model.architecture.shape))
     for start in range(0, len(latents), BATCH_SIZE):
         batch = _filled(latents[start : start + BATCH_SIZE]).to(device, torch.float32)
         with autocast(device, precision):

@@ -89,6 +89,7 @@ def train_classifier(
     seed: int,
     device: torch.device,
     augment: Augment | None = None,
+    rows: Tensor | None = None,
 ) -> Classifier:
     """Train a classifier for ``options.steps`` steps.
 
@@ -100,6 +101,8 @@ def train_classifier(
         seed: of the weights and the order of batches.
         device: where to train.
         augment: changes each batch anew; weights and batches are those without it.
+        rows: int64 (m,), of the images to train on, in their order; None is all. They are taken
+            a batch at a time, so that images of a mapped file need not be copied.
 
     Returns:
         The network in evaluation mode, on ``device``.
@@ -109,7 +112,15 @@ def train_classifier(
         FloatingPointError: the loss became infinite or NaN.
     """
     training, take = _begin(
-        "training the classifier", images, labels, n_classes, options, seed, device, augment
+        "training the classifier",
+        images,
+        labels,
+        torch.arange(len(images)) if rows is None else rows,
+        n_classes,
+        options,
+        seed,
+        device,
+        augment,
     )
     take(options.steps)
     return training.finished()
@@ -143,8 +154,9 @@ def train_judge(
     )
     training, take = _begin(
         "training the judge",
-        images[kept],
-        labels[kept],
+        images,
+        labels,
+        kept,
         n_classes,
         options,
         seed,
@@ -155,11 +167,11 @@ def train_judge(
     if not len(held_out):
         take(options.steps)
         return training.finished().cpu()
-    held_images, held_labels = images[held_out], labels[held_out]
+    held_labels = labels[held_out]
 
     def look() -> Row:
         take(min(options.evaluate_every, options.steps - training.step))
-        _, probabilities = classify(training.network, held_images, device)
+        _, probabilities = classify(training.network, images, device, held_out)
         loss = F.nll_loss(probabilities.clamp_min(1e-12).log(), held_labels)
         return {"step": training.step, "validation_loss": loss.item()}
 
@@ -192,8 +204,16 @@ def _split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def classify(
+    model: Classifier, images: Tensor, device: torch.device, rows: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Features float32 (n, 64) and class probabilities float32 (n, k) of uint8 images, on the CPU.
+
+    Args:
+        model: the network.
+        images: uint8 (m, c, h, w).
+        device: where to compute.
+        rows: int64 (n,), of the images to look at, a batch at a time; None is all.
 
     Raises:
         InputError: the images do not have the shape that the classifier was built for.
@@ -206,8 +226,10 @@ def classify(model: Classifier, images: Tensor, device: torch.device) -> tuple[T
     model = model.to(device).eval()
     features, probabilities = [], []
     pixels = images.shape[2] * images.shape[3]
-    for batch in images.split(min(BATCH_SIZE, max(1, AT_ONCE // pixels))):
+    rows = torch.arange(len(images)) if rows is None else rows
+    for at in rows.split(min(BATCH_SIZE, max(1, AT_ONCE // pixels))):
         check()
+        batch = images[at]
         found = model.features(batch.to(device).float() / 255)
         features.append(found.cpu())
         probabilities.append(torch.softmax(model.logits(found), dim=1).cpu())
@@ -218,6 +240,7 @@ def _begin(
     name: str,
     images: Tensor,
     labels: Tensor,
+    rows: Tensor,
     n_classes: int,
     options: ClassifierOptions,
     seed: int,
@@ -226,9 +249,9 @@ def _begin(
     shift: int = 0,
 ) -> tuple[Training[Classifier], Callable[[int], object]]:
     """A classifier before its first step, and what takes some more steps."""
-    if len(images) < 2:
+    if len(rows) < 2:
         raise InputError(
-            f"{len(images)} images were given to train a classifier on, expected at least two: "
+            f"{len(rows)} images were given to train a classifier on, expected at least two: "
             "add images"
         )
     c, h, w = images.shape[1:]
@@ -245,7 +268,7 @@ def _begin(
     images, labels = images.to(device), labels.to(device)
 
     def loss(index: Tensor) -> tuple[Tensor]:
-        index = index.to(device)
+        index = rows[index].to(device)
         batch = images[index]
         if augment is not None:
             batch = augment.apply(batch, generator=changes)
@@ -254,7 +277,7 @@ def _begin(
             logits = network(x)
         return (F.cross_entropy(logits.float(), labels[index]),)
 
-    batches = _endless(len(images), min(options.batch_size or AT_A_STEP, len(images)), source)
+    batches = _endless(len(rows), min(options.batch_size or AT_A_STEP, len(rows)), source)
     return training, lambda steps: training.run(loss, islice(batches, steps))
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.tensor_file import bytes_of, write_safetensors
 
 if TYPE_CHECKING:  # importing torch takes seconds, and the hooks of Kedro import this module
     from torch import Tensor
@@ -121,8 +122,6 @@ def write_tensors(
     The bytes depend on the tensors, the header and :func:`made_by` alone. The header also gets a
     checksum of all of it, since safetensors has none.
     """
-    import safetensors.torch
-
     parameters = _made_by.get()
     if parameters is not None:
         header = {**header, MADE_BY_KEY: parameters}
@@ -130,9 +129,8 @@ def write_tensors(
     header = {**header, CHECKSUM_KEY: _checksum(tensors, header)}
     # One entry alone: safetensors writes several in an order of its own, another one each time.
     metadata = {HEADER_KEY: json.dumps(header, sort_keys=True, allow_nan=False)}
-    blob = safetensors.torch.save(tensors, metadata=metadata)
     with whole_file(path) as temporary:
-        temporary.write_bytes(blob)
+        write_safetensors(temporary, tensors, metadata)
 
 
 def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -183,12 +181,10 @@ def read_tensors(path: str | Path, *kinds: str) -> tuple[dict[str, Tensor], dict
 
 def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
     """SHA-256 of the names, types, shapes and bytes of tensors, and of a header."""
-    import torch
-
     digest = hashlib.sha256(json.dumps(header, sort_keys=True, allow_nan=False).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(bytes_of(tensor.contiguous()))
     return digest.hexdigest()
 
 
@@ -261,7 +257,8 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """16 hexadecimal digits that depend on the names and bytes of tensors alone."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        digest.update(name.encode())
+        digest.update(bytes_of(tensor.cpu().contiguous()))
     return digest.hexdigest()[:16]
 
 

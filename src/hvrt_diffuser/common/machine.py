@@ -5,15 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
-__all__ = ["describe_machine", "free_memory", "memory", "reset_peak", "total_memory"]
+__all__ = [
+    "anonymous_peak",
+    "describe_machine",
+    "free_memory",
+    "memory",
+    "reset_peak",
+    "total_memory",
+]
 
 PACKAGES = ("hvrt_diffuser", "torch", "hvrt", "kedro", "numpy", "scikit-learn")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 MEMINFO = Path("/proc/meminfo")
 RESET_PEAK = "5"
+EVERY = 0.002  # seconds between two looks at the anonymous memory
 
 
 def describe_machine() -> dict[str, Any]:
@@ -56,3 +67,36 @@ def memory() -> tuple[float, float] | None:
     fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
     now, peak = (int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
     return now, peak
+
+
+@contextmanager
+def anonymous_peak() -> Iterator[list[float]]:
+    """MB of anonymous memory that a block takes at most, beyond what there was before it (Linux).
+
+    Pages of mapped files do not count: the system drops them where memory is short. A thread looks
+    every two milliseconds, so what stands for less is missed.
+
+    Yields:
+        A list, which holds the figure after the block.
+    """
+    found: list[float] = []
+    before, peak, over = _anonymous(), 0.0, Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(EVERY):
+            peak = max(peak, _anonymous())
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+        found.append(max(peak, _anonymous()) - before)
+
+
+def _anonymous() -> float:
+    line = next(x for x in STATUS.read_text().splitlines() if x.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024 / 1e6

@@ -39,7 +39,9 @@ def install() -> None:
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
         sentence = describe(error)
-        if sentence is None:
+        if issubclass(kind, KeyboardInterrupt):  # before a run has begun, or after it
+            print("Interrupted.", file=sys.stderr)  # noqa: T201
+        elif sentence is None:
             previous(kind, error, traceback)
         else:
             print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201

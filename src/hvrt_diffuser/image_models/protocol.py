@@ -15,6 +15,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.estimator import Estimator
 from hvrt_diffuser.common.requests import check_generator, check_requested_labels
 from hvrt_diffuser.common.stored import Stored, load_stored
+from hvrt_diffuser.common.tensor_file import bytes_of
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 __all__ = [
@@ -168,8 +169,8 @@ def check_images(images: Tensor, labels: Tensor) -> Tensor:
 
 def hash_images(images: Tensor, labels: Tensor) -> str:
     """SHA-256 of pixels and labels: what a training that is gone on with must share."""
-    found = hashlib.sha256(images.cpu().numpy().tobytes())
-    found.update(labels.cpu().numpy().tobytes())
+    found = hashlib.sha256(bytes_of(images.cpu().contiguous()))
+    found.update(bytes_of(labels.cpu().contiguous()))
     return found.hexdigest()
 
 

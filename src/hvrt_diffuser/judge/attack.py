@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
+from hvrt_diffuser.common.scratch import scratch
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.judge.extractors import Extractor, pixels
 from hvrt_diffuser.metrics import (
@@ -166,8 +167,10 @@ def _smaller(images: Tensor) -> Tensor:
     if factor >= 1:
         return images
     size = [max(round(side * factor), 1) for side in (h, w)]
-    parts = (F.interpolate(x.float(), size, mode="area") for x in images.split(256))
-    return torch.cat([x.round().to(torch.uint8) for x in parts])
+    found = scratch((*images.shape[:2], *size))
+    for x, part in zip(images.split(256), found.split(256), strict=True):
+        part.copy_(F.interpolate(x.float(), size, mode="area").round())
+    return found
 
 
 def _attacks() -> dict[str, tuple[Distances, int]]:
@@ -204,4 +207,4 @@ def _cells(reference: Tensor, sets: list[Tensor], seed: int) -> list[NDArray[np.
 
 
 def _hashes(images: Tensor) -> list[bytes]:
-    return [hashlib.sha256(x.tobytes()).digest() for x in images.numpy()]
+    return [hashlib.sha256(x.data).digest() for x in images.contiguous().numpy()]

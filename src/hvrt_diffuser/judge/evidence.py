@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,18 +13,22 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import Autoencoder, decode_latents
 from hvrt_diffuser.classifiers import classify
+from hvrt_diffuser.common.scratch import take_rows
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.judge.extractors import Extractor
 from hvrt_diffuser.samplers import LatentSampler, StandardNormal
 
-__all__ = ["SYNTHETIC", "TEST", "Evidence", "LatentEvidence", "gather"]
+__all__ = ["MOST_SAMPLED", "SYNTHETIC", "TEST", "Evidence", "LatentEvidence", "gather"]
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
 SYNTHETIC = "synthetic"
 TEST = "test"
+MOST_SAMPLED = 50_000  # images of a set
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Evidence:
     through the autoencoder, which is what a pure copier makes.
 
     Attributes:
-        images: uint8 (n, c, h, w) of each set.
+        images: uint8 (n, c, h, w) of each set, n at most 50,000.
         features: by extractor, float32 (n, f) of each set.
         probabilities: float32 (n, k) of each set, by the judge.
         training: uint8 (m, c, h, w), all training images.
@@ -87,7 +92,8 @@ def gather(
     """Show every set to the judge and to the extractors.
 
     The training-side sets are of the same size as the synthetic one where there are as many
-    images. The real sets hold the classes that the synthetic one should hold.
+    images. The real sets hold the classes that the synthetic one should hold. Of a set of more than
+    50,000 images that many at random are looked at, which is logged.
 
     Args:
         synthetic: what is judged.
@@ -98,9 +104,11 @@ def gather(
         expected: int64, the classes that the synthetic images should hold.
         seed: of the subsets and of the draws from samplers.
     """
-    train, test, device, n = bench.train, bench.test, bench.device, len(synthetic)
+    train, test, device = bench.train, bench.test, bench.device
     train_rows = torch.isin(train.labels, expected).nonzero()[:, 0]
-    test_rows = torch.isin(test.labels, expected).nonzero()[:, 0]
+    test_rows = _sampled(torch.isin(test.labels, expected).nonzero()[:, 0], seed, TEST)
+    synthetic_rows = _sampled(torch.arange(len(synthetic)), seed, SYNTHETIC)
+    n = len(synthetic_rows)
     chosen = torch.randperm(len(train_rows), generator=generator(seed, "evaluation", "train"))[:n]
     floor_rows = train_rows[chosen]
 
@@ -108,12 +116,14 @@ def gather(
     prior = StandardNormal(vae_model.architecture.latent_dim, torch.bincount(train.labels))
     prior_draws, _ = prior.sample(n, generator=generator(seed, "evaluation", "prior"))
     images = {
-        TEST: test.images[test_rows],
-        SYNTHETIC: synthetic.images,
+        TEST: take_rows(test.images, test_rows),
+        SYNTHETIC: synthetic.images
+        if n == len(synthetic)
+        else take_rows(synthetic.images, synthetic_rows),
         vae_name: decode_latents(vae_model, prior_draws, device),
-        "real_floor": train.images[floor_rows],
-        "reconstruction_floor": bench.reconstructed[test_rows],
-        "copy_floor": bench.seen[floor_rows],
+        "real_floor": take_rows(train.images, floor_rows),
+        "reconstruction_floor": take_rows(bench.reconstructed, test_rows),
+        "copy_floor": take_rows(bench.seen, floor_rows),
     }
     latents = None
     if sampler is not None:
@@ -144,3 +154,17 @@ def gather(
         latents=latents,
         seed=seed,
     )
+
+
+def _sampled(rows: Tensor, seed: int, name: str) -> Tensor:
+    """At most 50,000 of the rows, int64, in their order."""
+    if len(rows) <= MOST_SAMPLED:
+        return rows
+    logger.warning(
+        "of %s %s images, %s at random are measured",
+        f"{len(rows):,}",
+        name,
+        f"{MOST_SAMPLED:,}",
+    )
+    order = torch.randperm(len(rows), generator=generator(seed, "evaluation", "sample", name))
+    return rows[order[:MOST_SAMPLED].sort().values]

@@ -19,6 +19,7 @@ from torchvision.models import VisionTransformer
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier, classify
+from hvrt_diffuser.common.colour import LUMA_CHROMA
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import generator
 
@@ -52,8 +53,6 @@ WIDTH = 32  # channels of a random layer
 PATCHES = 100_000  # that are whitened
 PATCH = 5  # pixels of a side of what its first layer sees
 BANDS = (0.0, 0.125, 0.25, 0.375, 1.0)  # edges, cycles a pixel
-# ITU-R BT.601: brightness, and two differences of colour.
-LUMA_CHROMA = ((0.299, 0.587, 0.114), (-0.1687, -0.3313, 0.5), (0.5, -0.4187, -0.0813))
 Layer = tuple[Tensor, Tensor]
 DINOV2_SIDE = 16  # patches of 14 pixels in an image of 224
 DINOV2_LAYERS = (

@@ -259,14 +259,15 @@ def doubtful(
             "expected at least 2"
         }
     rows = torch.isin(images.labels, classes).nonzero()[:, 0].numpy()
-    labels = torch.searchsorted(classes, images.labels[rows])  # 0 ... of these classes
+    numbers = torch.searchsorted(classes, images.labels)  # 0 ... of these classes
+    labels = numbers[rows]
     groups = None if images.groups is None else images.groups.numpy()[rows]
     if groups is not None and len(np.unique(groups)) < FOLDS:
         return found | {
             "reason": f"{len(np.unique(groups))} groups cannot be put into {FOLDS} folds"
         }
     probabilities = _cross_fitted(
-        images.images[rows], labels, groups, len(classes), options, seed, device
+        images.images, numbers, rows, groups, len(classes), options, seed, device
     )
     recognised = float((probabilities.argmax(1) == labels).double().mean())
     found["recognised"] = recognised
@@ -294,14 +295,16 @@ def doubtful(
 
 def _cross_fitted(
     images: torch.Tensor,
-    labels: torch.Tensor,
+    numbers: torch.Tensor,
+    rows: Rows,
     groups: Rows | None,
     k: int,
     options: ClassifierOptions | None,
     seed: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """Class probabilities (n, k) of each image, by a classifier that did not see it."""
+    """Class probabilities (n, k) of each of these rows, by a classifier that did not see it."""
+    labels = numbers[rows]
     fold_seed = derive_seed(seed, "inspection", "folds") % 2**32
     folds = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = folds(FOLDS, shuffle=True, random_state=fold_seed)
@@ -313,12 +316,13 @@ def _cross_fitted(
     probabilities = torch.empty(len(labels), k)
     for fold, (kept, held) in enumerate(splitter.split(labels, labels, groups)):
         model = train_classifier(
-            images[kept],
-            labels[kept],
+            images,
+            numbers,
             k,
             options,
             seed=derive_seed(seed, "inspection", fold),
             device=device,
+            rows=torch.from_numpy(rows[kept]),
         )
-        probabilities[held] = classify(model, images[held], device)[1]
+        probabilities[held] = classify(model, images, device, torch.from_numpy(rows[held]))[1]
     return probabilities

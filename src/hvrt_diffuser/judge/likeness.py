@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.common.scratch import take_rows
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.judge.extractors import Extractor
 from hvrt_diffuser.metrics import excess_frechet, kernel_test
 from hvrt_diffuser.metrics.likeness import fewest_for_excess
 
 __all__ = ["likeness"]
 
+MOST = 50_000  # images of each set: features of all would be too many to hold
 FEWEST = 10  # images of each set, for a kernel test
 
 
@@ -22,6 +25,8 @@ def likeness(
     synthetic: Tensor, test: Tensor, extractors: Mapping[str, Extractor], *, seed: int
 ) -> dict[str, dict[str, Any]]:
     """The excess Fréchet distance in each extractor; a kernel test where images are few.
+
+    Of more than 50,000 images of a set, that many at random are compared, as ``n`` then says.
 
     Args:
         synthetic: uint8 (n, c, h, w), what is judged.
@@ -35,10 +40,20 @@ def likeness(
         :func:`hvrt_diffuser.metrics.kernel_test`; ``n``, images of each set that were compared;
         ``features``; and ``reason``, why the excess is None.
     """
+    synthetic, test = (
+        _some(images, seed, name) for name, images in (("synthetic", synthetic), ("test", test))
+    )
     return {
         name: _in_one(extract, synthetic, test, derive_seed(seed, "likeness", name) % 2**32)
         for name, extract in extractors.items()
     }
+
+
+def _some(images: Tensor, seed: int, name: str) -> Tensor:
+    if len(images) <= MOST:
+        return images
+    order = torch.randperm(len(images), generator=generator(seed, "likeness", "sample", name))
+    return take_rows(images, order[:MOST].sort().values)
 
 
 def _in_one(extract: Extractor, synthetic: Tensor, test: Tensor, seed: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence
 from hvrt_diffuser.judge.extractors import pixels
 from hvrt_diffuser.metrics import (
     Metric,
+    PixelRows,
     attribution,
     kolmogorov_smirnov,
     likelihood_gap,
@@ -145,9 +146,9 @@ def _in_images(evidence: Evidence) -> Measured:
         ("raw", raw),
     ):
         novel = novelty(
-            pixels(_some(evidence.images[SYNTHETIC], evidence.seed)),
-            pixels(training),
-            pixels(_some(held_out, evidence.seed)),
+            PixelRows(_some(evidence.images[SYNTHETIC], evidence.seed)),
+            PixelRows(training),
+            PixelRows(_some(held_out, evidence.seed)),
         )
         found[f"dcr_{space}"] = {SYNTHETIC: novel.dcr_ratio}
         found[f"authentic_{space}"] = {

@@ -23,6 +23,7 @@ from hvrt_diffuser.metrics.neighbours import (
 )
 from hvrt_diffuser.metrics.ranks import Share, mann_whitney_z, share_above, share_below_quantile
 from hvrt_diffuser.metrics.registered import blurred, closest_images, registered_nearest
+from hvrt_diffuser.metrics.rows import PixelRows
 from hvrt_diffuser.metrics.sliced import sliced_wasserstein
 from hvrt_diffuser.metrics.two_sample import (
     TwoSampleTest,
@@ -41,6 +42,7 @@ __all__ = [
     "Membership",
     "Metric",
     "Novelty",
+    "PixelRows",
     "Share",
     "TwoSampleTest",
     "attribution",

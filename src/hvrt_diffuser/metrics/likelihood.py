@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.metrics.samples import Array, Float64, check_samples, choose
+from hvrt_diffuser.metrics.rows import check_rows
+from hvrt_diffuser.metrics.samples import Array, Float64, choose
 
 __all__ = ["likelihood_gap"]
 
@@ -40,8 +41,12 @@ def likelihood_gap(training: Array, fresh: Array, draws: Array, *, seed: int) ->
         InputError: dimensions that differ, an empty set, NaN, or training rows that are all alike.
     """
     source = np.random.default_rng(seed)
-    pairs = check_samples(training, fresh), check_samples(training, draws)
-    sets = [choose(rows, MOST, source) for rows in (*pairs[0], pairs[1][1])]
+    for other in (fresh, draws):
+        check_rows(training, other)
+    sets = [
+        choose(np.asarray(rows), MOST, source).astype(np.float64)
+        for rows in (training, fresh, draws)
+    ]
     spread = math.sqrt(sets[0].var(axis=0).mean())
     if not spread:
         raise InputError(

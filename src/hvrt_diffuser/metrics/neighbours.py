@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.neighbors import NearestNeighbors
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.metrics.samples import Array, Float64, bounded_memory, check_samples
+from hvrt_diffuser.metrics.rows import AT_ONCE, PixelRows, blocks, check_rows, chosen
+from hvrt_diffuser.metrics.samples import Array, Float64
 
 __all__ = [
     "Novelty",
@@ -22,8 +21,10 @@ __all__ = [
     "novelty",
 ]
 
+Rows = Array | PixelRows
 
-def nearest(queries: Array, reference: Array) -> tuple[NDArray[np.int64], Float64]:
+
+def nearest(queries: Rows, reference: Rows) -> tuple[NDArray[np.int64], Float64]:
     """The nearest reference row of each query, and its Euclidean distance; in bounded memory.
 
     Args:
@@ -36,23 +37,15 @@ def nearest(queries: Array, reference: Array) -> tuple[NDArray[np.int64], Float6
     Raises:
         InputError: dimensions that differ, an empty set, or NaN.
     """
-    queries, reference = check_samples(queries, reference)
-    # Squared distances come from a matrix product, whose rounding is that of large norms: about
-    # the mean, and in float64, it is far below the distances between latents.
-    center = reference.mean(axis=0)
-    with bounded_memory():
-        index = pairwise_distances_argmin(queries - center, reference - center)
-    return index, _distance(queries, reference[index])
+    index, distance = closest(queries, reference, 1)
+    return index[:, 0], distance[:, 0]
 
 
-def _distance(a: Float64, b: Float64) -> Float64:
-    """The distance of each row to the one beside it; 0 where they are equal, without rounding."""
-    difference = a - b
-    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
-
-
-def closest(queries: Array, reference: Array, k: int) -> tuple[NDArray[np.int64], Float64]:
+def closest(queries: Rows, reference: Rows, k: int) -> tuple[NDArray[np.int64], Float64]:
     """The k nearest reference rows of each query, nearest first, and their Euclidean distances.
+
+    Exact, block by block, the best k kept: memory does not grow with the rows, and images may be
+    given as :class:`PixelRows`.
 
     Args:
         queries: (n, d).
@@ -65,19 +58,68 @@ def closest(queries: Array, reference: Array, k: int) -> tuple[NDArray[np.int64]
     Raises:
         InputError: dimensions that differ, an empty set, NaN, or fewer rows than neighbours.
     """
-    queries, reference = check_samples(queries, reference)
+    check_rows(queries, reference)
     if not 1 <= k <= len(reference):
         raise InputError(
             f"{k} neighbours were asked for among {len(reference)} rows, expected 1 to "
             f"{len(reference)}: ask for fewer"
         )
-    center = reference.mean(axis=0)
-    with bounded_memory():
-        model = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(reference - center)
-        index = model.kneighbors(queries - center, return_distance=False)
-    distance = np.stack([_distance(queries, reference[rows]) for rows in index.T], axis=1)
-    order = distance.argsort(axis=1, kind="stable")
-    return np.take_along_axis(index, order, 1), np.take_along_axis(distance, order, 1)
+    # Squared distances come from a matrix product, whose rounding is that of large norms: about
+    # a mean, and in float64, it is far below the distances between latents.
+    center = _center(reference)
+    index = np.zeros((len(queries), k), np.int64)
+    distance = np.zeros((len(queries), k))
+    for start, x in blocks(queries):
+        rows = _closest_rows(x - center, reference, center, k)
+        away = np.stack([_distances(x, reference, each) for each in rows.T], axis=1)
+        order = away.argsort(axis=1, kind="stable")
+        index[start : start + len(x)] = np.take_along_axis(rows, order, 1)
+        distance[start : start + len(x)] = np.take_along_axis(away, order, 1)
+    return index, distance
+
+
+def _center(reference: Rows) -> Float64:
+    total = sum(block.sum(axis=0) for _, block in blocks(reference))
+    center: Float64 = np.asarray(total) / len(reference)
+    return center
+
+
+def _closest_rows(x: Float64, reference: Rows, center: Float64, k: int) -> NDArray[np.int64]:
+    """The k nearest reference rows of each centred query, int64 (n, k), the nearest first."""
+    score: Float64 = np.empty((len(x), 0))
+    index: NDArray[np.int64] = np.empty((len(x), 0), np.int64)
+    step = max(1, AT_ONCE // len(x))  # of distances, too, no more stand at once
+    for start, block in blocks(reference):
+        for at in range(0, len(block), step):
+            y = block[at : at + step] - center
+            near = np.einsum("ij,ij->i", y, y) / 2 - x @ y.T  # the less, the nearer
+            places = _least(near, k)
+            score = np.concatenate([score, np.take_along_axis(near, places, 1)], axis=1)
+            index = np.concatenate([index, places + start + at], axis=1)
+            kept = _least(score, k)
+            score = np.take_along_axis(score, kept, 1)
+            index = np.take_along_axis(index, kept, 1)
+    return index
+
+
+def _least(score: Float64, k: int) -> NDArray[np.int64]:
+    """The places of the k least of each row, the least first; of equal ones the first."""
+    if k == 1:
+        return score.argmin(axis=1)[:, None]
+    places: NDArray[np.int64] = np.tile(np.arange(score.shape[1]), (len(score), 1))
+    if k < score.shape[1]:
+        places = np.sort(np.argpartition(score, k - 1, axis=1)[:, :k], axis=1)
+    order = np.take_along_axis(score, places, 1).argsort(axis=1, kind="stable")
+    return np.take_along_axis(places, order, 1)
+
+
+def _distances(queries: Rows, reference: Rows, rows: NDArray[np.int64]) -> Float64:
+    """The distance of each query to its row; 0 where they are equal, without rounding."""
+    found = np.zeros(len(queries))
+    for start, x in blocks(queries):
+        difference = x - chosen(reference, rows[start : start + len(x)])
+        found[start : start + len(x)] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    return found
 
 
 def attribution(draws: Array, rows: NDArray[np.int64], training: Array) -> float:
@@ -116,7 +158,7 @@ class Novelty(NamedTuple):
     authentic_held_out: float
 
 
-def novelty(draws: Array, training: Array, held_out: Array) -> Novelty:
+def novelty(draws: Rows, training: Rows, held_out: Rows) -> Novelty:
     """What the nearest training rows say of draws, and of real data that no model has seen.
 
     Args:
@@ -127,7 +169,7 @@ def novelty(draws: Array, training: Array, held_out: Array) -> Novelty:
     Raises:
         InputError: as for :func:`dcr_ratio`, or a single training row.
     """
-    draws, training = check_samples(draws, training)
+    check_rows(draws, training)
     _check_neighbours(training)
     found = [nearest(draws, training), nearest(held_out, training)]
     own = _own_distance(np.concatenate([rows for rows, _ in found]), training)
@@ -140,7 +182,7 @@ def novelty(draws: Array, training: Array, held_out: Array) -> Novelty:
     )
 
 
-def authenticity(draws: Array, training: Array) -> float:
+def authenticity(draws: Rows, training: Rows) -> float:
     """AuthPct, as a share (Alaa et al. 2022, arXiv 2102.08921, section 4.3).
 
     Of draws, those that are farther from their nearest training row than that row is from its own
@@ -153,13 +195,13 @@ def authenticity(draws: Array, training: Array) -> float:
     Raises:
         InputError: as for :func:`nearest`, or a single training row.
     """
-    draws, training = check_samples(draws, training)
+    check_rows(draws, training)
     _check_neighbours(training)
     rows, distance = nearest(draws, training)
     return float((distance > _own_distance(rows, training)).mean())
 
 
-def _check_neighbours(training: Float64) -> None:
+def _check_neighbours(training: Rows) -> None:
     if len(training) < 2:
         raise InputError(
             "1 training row was given, expected at least 2: their distances are what authentic "
@@ -167,14 +209,15 @@ def _check_neighbours(training: Float64) -> None:
         )
 
 
-def _own_distance(rows: NDArray[np.int64], training: Float64) -> Float64:
+def _own_distance(rows: NDArray[np.int64], training: Rows) -> Float64:
     """The distance of each of these training rows (n,), which may repeat, to its own nearest."""
     needed, which = np.unique(rows, return_inverse=True)
-    own = closest(training[needed], training, 2)[1][:, 1]  # the first is the row itself
+    asked = training.some(needed) if isinstance(training, PixelRows) else training[needed]
+    own = closest(asked, training, 2)[1][:, 1]  # the first is the row itself
     return own[which]
 
 
-def dcr_ratio(draws: Array, training: Array, held_out: Array) -> float:
+def dcr_ratio(draws: Rows, training: Rows, held_out: Rows) -> float:
     """Distance to the closest training record, relative to that of held-out real data.
 
     The ratio of the medians: 1 is as far as fresh data are, 0 is a copy.

@@ -14,7 +14,7 @@ from typing import Any
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.names import no_option, unknown_parameter
 
-__all__ = ["check_names", "find_option", "known", "options_of"]
+__all__ = ["check_names", "chosen_name", "find_option", "known", "options_of", "without_replaced"]
 
 FILE = Path(__file__).with_name("known.json")
 # Blocks whose further options are those of an entry that the block names.
@@ -37,6 +37,40 @@ def options_of(block: str) -> dict[str, Any]:
     block_like_it = known()[entry["like"]] if "like" in entry else entry
     options: dict[str, Any] = block_like_it.get("options", {})
     return options
+
+
+def chosen_name(block: str, value: Mapping[str, Any]) -> Any:
+    """The entry that a block of parameters chooses: ``pretrained`` chooses by itself."""
+    chooser = CHOOSERS[block][0]
+    if block == "ae_training" and chooser not in value and "pretrained" in value:
+        return "pretrained"
+    return value.get(chooser, options_of(block)[chooser]["default"])
+
+
+def without_replaced(
+    raw: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Parameters without what conf/ says of an autoencoder that the command line replaces.
+
+    Args:
+        raw: all parameters, nested.
+        given: those of them that the command line set.
+
+    Returns:
+        The parameters that are left, and the names of the options that are gone.
+    """
+    block, mine = raw.get("ae_training"), given.get("ae_training")
+    if not isinstance(block, Mapping) or not isinstance(mine, Mapping):
+        return dict(raw), []
+    if not {"autoencoder", "pretrained"} & mine.keys():
+        return dict(raw), []
+    chosen = chosen_name("ae_training", mine)
+    if chosen not in known()["autoencoders"]:
+        return dict(raw), []  # only its class can tell
+    kept = {*mine, *options_of("ae_training"), *known()["autoencoders"][chosen]["options"]}
+    left = {name: value for name, value in block.items() if name in kept}
+    gone = [name for name in block if name not in kept]
+    return {**raw, "ae_training": {**left, "autoencoder": chosen}}, gone
 
 
 def find_option(name: str) -> dict[str, Any] | None:
@@ -95,9 +129,9 @@ def _check_block(where: str, options: Mapping[str, Any], value: Any, above: str 
 
 
 def _check_chosen(block: str, value: Mapping[str, Any]) -> None:
-    chooser, registry, kind = CHOOSERS[block]
+    _, registry, kind = CHOOSERS[block]
     own = options_of(block)
-    chosen = value.get(chooser, own[chooser]["default"])
+    chosen = chosen_name(block, value)
     others = {name: options for name, options in value.items() if name not in own}
     if chosen not in known()[registry]:
         return

@@ -13,7 +13,8 @@ from hvrt_diffuser.pipelines.parameters import leaves, look_up, reads
 __all__ = ["Lineage", "Origin"]
 
 # Where something is computed or lies does not change what it is.
-NO_MATTER = ("device", "root", "download", "inception_download")
+# The weights of a pretrained autoencoder are known by their digest.
+NO_MATTER = ("device", "root", "download", "inception_download", "pretrained")
 DIGITS = 16  # of a SHA-256, which tell the files of a run apart
 REAL = "raw_images"
 

@@ -81,6 +81,10 @@ def problems(
 def _of_autoencoder(train: LabelledImages, parameters: Parameters) -> Iterator[Problem]:
     options = parameters.ae_training.chosen
     if not isinstance(options, TrainingOptions):
+        try:
+            options.check(len(train), train.shape)
+        except InputError as error:
+            yield Problem(f"ae_training: {error}")
         return
     try:
         options.plan(len(train))

@@ -223,10 +223,15 @@ class Training(Generic[Network]):
         }
         if self.average is not None:
             self.average.load_state_dict(tensors_below(tensors, "average."))
+        weights_of = [w for group in self.optimiser.param_groups for w in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors_below(tensors, "optimiser.").items():
             index, slot = name.split(".", 1)
-            slots.setdefault(int(index), {})[slot] = value.clone()
+            # A file keeps no strides, and a fused optimiser goes by places in memory alone.
+            like = weights_of[int(index)] if value.ndim else value
+            slots.setdefault(int(index), {})[slot] = torch.empty_like(
+                like, dtype=value.dtype, device=value.device, requires_grad=False
+            ).copy_(value)
         self.optimiser.load_state_dict({"state": slots, "param_groups": progress["groups"]})
         self.scheduler.load_state_dict(progress["scheduler"])
         for name, source in self.generators.items():

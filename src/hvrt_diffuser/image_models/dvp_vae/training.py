@@ -15,6 +15,7 @@ from hvrt_diffuser.common.bounds import BatchSize, Decay, Epochs, GradientNorm, 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import borrowed_seed, generator
+from hvrt_diffuser.common.tensor_file import bytes_of
 from hvrt_diffuser.image_models.dvp_vae.bounds import bounds, training_terms
 from hvrt_diffuser.image_models.dvp_vae.model import DVPVAE, Architecture
 from hvrt_diffuser.training.averaging import running_average
@@ -93,7 +94,7 @@ def train(
         **options.model_dump(),
         **{f"architecture_{name}": str(value) for name, value in asdict(architecture).items()},
         "seed": seed,
-        "images": hashlib.sha256(images.numpy().tobytes()).hexdigest(),
+        "images": hashlib.sha256(bytes_of(images.contiguous())).hexdigest(),
     }
     images = images.to(device)
     with borrowed_seed(seed, "DVP-VAE", "weights"):

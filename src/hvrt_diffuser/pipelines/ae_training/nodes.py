@@ -69,7 +69,8 @@ def plot_training_curves(history: pd.DataFrame) -> Figure:
     for column in shown:
         if column in history:
             axes.plot(history["epoch"], history[column], marker=".", label=labels[column])
-    axes.set(xlabel="epoch", ylabel="nats per image: less is better")
+    unit = "nats per image" if "train_nll" in history else "loss"
+    axes.set(xlabel="epoch", ylabel=f"{unit}: less is better")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return figure

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hvrt_diffuser.autoencoders import AUTOENCODERS, TrainingOptions
 from hvrt_diffuser.common.bounds import KLWeight
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.registry import Registry
+from hvrt_diffuser.pipelines.known import chosen_name
 from hvrt_diffuser.pipelines.options import ChosenOptions, DeviceOptions
 
 __all__ = ["AETrainingOptions", "BaselineOptions"]
@@ -22,7 +24,17 @@ class AETrainingOptions(DeviceOptions, ChosenOptions):
     chooser: ClassVar[str] = "autoencoder"
     registry: ClassVar[Registry[Any]] = AUTOENCODERS
 
-    autoencoder: str = Field("convolutional", description="a name, or the path of a class")
+    autoencoder: str = Field(
+        "convolutional",
+        description="a name, or the path of a class; pretrained where that is given",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen_by_its_files(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {**values, cls.chooser: chosen_name(cls.block, values)}
 
     def vae(self, beta: float) -> TrainingOptions:
         """The same network and training with a KL term in place of a regulariser.

@@ -113,7 +113,7 @@ def evaluate(
         "reconstruction": _reconstruction(bench, generator, expected, likeness, options.seed),
         "doubtful": doubtful(images_train, seed=options.seed, device=where),
         **found,
-        "n": found["n"] | {name: len(images) for name, images in evidence.images.items()},
+        "n": {name: len(images) for name, images in evidence.images.items()} | found["n"],
         **measured,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ def export(
         shape=images.shape,
         source=report_metrics["dataset"]["source"],
         n_training=report_metrics["dataset"]["n_train"],
-        autoencoder=f"convolutional, {evaluation['latent_dim']} latent dimensions",
+        autoencoder=f"{_autoencoder(parameters)}, {evaluation['latent_dim']} latent dimensions",
         sampler=_in_words(evaluation["origin"]),
         seed=report_metrics["seed"] if own_seed is None else own_seed,
         versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
@@ -69,6 +70,12 @@ def export(
         ],
     )
     return Export(images, options.form, dataset_card(facts), n_real)
+
+
+def _autoencoder(parameters: Mapping[str, Any]) -> str:
+    name = parameters.get("ae_training.autoencoder", "convolutional")
+    weights = parameters.get("ae_training.weights") or parameters.get("ae_training.revision")
+    return f"{name} on other images (weights {weights})" if weights else str(name)
 
 
 def _after(real: LabelledImages, added: LabelledImages) -> LabelledImages:

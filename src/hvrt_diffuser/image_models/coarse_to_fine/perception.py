@@ -1,0 +1,61 @@
+"""What a small classifier of the same images sees in them, stage by stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["PATCH", "Perception"]
+
+PATCH = 4  # pixels a side of what is compared as pixels
+WIDTH = 64
+
+
+class Perception(nn.Module):
+    """A classifier whose stages a loss looks at.
+
+    Args:
+        channels: of an image.
+        n_classes: number of classes.
+    """
+
+    def __init__(self, channels: int, n_classes: int) -> None:
+        super().__init__()
+        wide = WIDTH, 2 * WIDTH, 4 * WIDTH
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.PixelUnshuffle(2),
+                    *_layer(4 * channels, wide[0]),
+                    *_layer(wide[0], wide[0]),
+                ),
+                nn.Sequential(
+                    nn.MaxPool2d(2), *_layer(wide[0], wide[1]), *_layer(wide[1], wide[1])
+                ),
+                nn.Sequential(nn.MaxPool2d(2), *_layer(wide[1], wide[2])),
+            ]
+        )
+        self.head = nn.Linear(wide[2], n_classes)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features of images in [0, 1], (n, c, h, w), and logits (n, k).
+
+        Patches of pixels, two stages of the network and the mean of the last: (n, f, ...) each.
+        """
+        found = [F.pixel_unshuffle(x, PATCH)]
+        x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        found[-1] = x.mean(dim=(2, 3))
+        return found, self.head(found[-1])
+
+
+def _layer(n_in: int, n_out: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(),
+    ]
