@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import safetensors
 import torch
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import hash_file
 
 __all__ = [
     "COMMIT",
@@ -39,7 +39,6 @@ INDEX = f"{WEIGHTS}.index.json"  # of weights in several files, which diffusers 
 PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
 COMMIT = re.compile("[0-9a-f]{40}")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-CHUNK = 2**20  # bytes
 DIGITS = 16  # of a SHA-256, which tell folders apart
 
 
@@ -102,19 +101,8 @@ def weights_digest(folder: Path) -> str:
     """16 hexadecimal digits that depend on the configuration and the weights in a folder alone."""
     found = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
-        stat = (folder / name).stat()
-        found.update(_of_file(folder / name, stat.st_mtime_ns, stat.st_size).encode())
+        found.update(hash_file(folder / name).encode())
     return found.hexdigest()[:DIGITS]
-
-
-@cache
-def _of_file(path: Path, changed: int, size: int) -> str:
-    """Looked at once, unless it has changed since."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(CHUNK):
-            found.update(data)
-    return found.hexdigest()
 
 
 def build_network(family: str, config: dict[str, Any]) -> Any:

@@ -92,11 +92,11 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
         try:
             check_seal(self._filepath)
         except OSError as error:
-            found = "is missing, expected a file of synthetic images"
+            found, advice = "is missing", "run generation"
             if self._filepath.is_dir():
-                found = "is a folder, expected a file of synthetic images"
+                found, advice = "is a folder", "move it away and run generation again"
             raise InputError(
-                f"{self._filepath} {found}: run generation, after moving away what lies there"
+                f"{self._filepath} {found}, expected a file of synthetic images: {advice}"
             ) from error
         table = pq.read_table(self._filepath)
         info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]

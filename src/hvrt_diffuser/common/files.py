@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, and the hooks of Kedro impor
 __all__ = [
     "MADE_BY_KEY",
     "Turn",
+    "hash_file",
     "hash_tensors",
     "is_whole",
     "made_by",
@@ -43,6 +45,7 @@ LEFT = re.compile(rf"\..+\.[0-9a-f]{{8}}\{PARTIAL}")
 SETTLED = 0.2  # seconds after which whoever made a file has locked it, or is no more
 MADE_BY_KEY = "made_by"
 CHECKSUM_KEY = "sha256"
+CHUNK = 2**20  # bytes that are read at a time
 _made_by: ContextVar[Mapping[str, Any] | None] = ContextVar(MADE_BY_KEY, default=None)
 
 
@@ -260,6 +263,21 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(bytes_of(tensor.cpu().contiguous()))
     return digest.hexdigest()[:16]
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, which is read once unless it has changed since."""
+    stat = path.stat()
+    return _hash_file(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _hash_file(path: Path, changed: int, size: int) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(CHUNK):
+            found.update(data)
+    return found.hexdigest()
 
 
 def is_whole(path: str | Path) -> bool:

@@ -194,7 +194,7 @@ class CoarseToFineEstimator(ImageModelEstimator):
             learning_rate=self.learning_rate,
             precision=self.precision,
             checkpoint=checkpoint,
-            setting=self._setting(images, labels, seed),
+            setting={**self._setting(images, labels, seed), "codes": near.origin["sampler"]},
         )
 
 
