@@ -139,3 +139,14 @@ def test_an_entry_of_another_version_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
     with pytest.raises(InputError, match="by version 2 of the measures, expected 3: delete it"):
         ledger.fill([work("a")], "measuring")
+
+
+@pytest.mark.parametrize("file", ["entries", "above"])
+def test_a_file_where_the_folder_should_be_is_refused_and_kept(tmp_path: Path, file: str) -> None:
+    own = tmp_path / file
+    own.write_text("mine")
+    folder = own if file == "entries" else own / "entries"
+    with pytest.raises(InputError, match=f"{file} is a file, expected a folder") as caught:
+        Ledger(folder).fill([forbidden("a")], "measuring")
+    assert str(own) in str(caught.value)
+    assert own.read_text() == "mine"

@@ -62,3 +62,11 @@ def test_a_wrong_one_is_still_refused() -> None:
         check_parameters({"run_name": "x", "tstr": {"n": 0}})
     with pytest.raises(InputError, match=r"tstr\.n is \{.*tuple"):
         check_parameters({"run_name": "x", "tstr": {"n": {"a": 1}}})
+
+
+@pytest.mark.parametrize("storage", ["", None, "sqlite:///study.db"])
+def test_a_storage_of_trials_is_no_parameter_as_the_entries_are_the_only_store(
+    storage: str | None,
+) -> None:
+    with pytest.raises(InputError, match=r"parameter hpo\.storage is unknown: expected one of "):
+        check_parameters({"run_name": "x", "hpo": {"storage": storage}})

@@ -215,7 +215,11 @@ class Turn:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Wait until no other process has it."""
+        """Wait until no other process has it.
+
+        Raises:
+            InputError: a file lies where its folder should be.
+        """
         fcntl.flock(self._open(), fcntl.LOCK_EX)
 
     def take_if_free(self, *, shared: bool = False) -> bool:
@@ -239,7 +243,13 @@ class Turn:
             self._descriptor = None
 
     def _open(self) -> int:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            [file] = [path for path in self.path.parents if path.exists() and not path.is_dir()]
+            raise InputError(
+                f"{file} is a file, expected a folder to keep files in: move the file away"
+            ) from None
         flags = os.O_RDONLY if self.path.is_dir() else os.O_RDWR | os.O_CREAT
         self._descriptor = os.open(self.path, flags, 0o666)
         return self._descriptor
