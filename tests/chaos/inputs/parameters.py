@@ -57,7 +57,8 @@ def out_of_range(rng: random.Random) -> Case:
     while True:
         name, kind, others = rng.choice(every_parameter())
         if name.endswith("_weights"):  # of a network that is not asked for otherwise
-            others = (("evaluation.extractors", [name.split(".")[1].removesuffix("_weights")]),)
+            asked = name.split(".")[1].removesuffix("_weights")
+            others = (("evaluation.extractors", ["classifier", asked]),)
         value = wrong(rng, name, kind)
         if value is not None or kind.startswith(("int", "float")):
             return given(rng, name, value, dict(others))
