@@ -32,6 +32,14 @@ def configuration(text: str) -> Callable[[Path], Any]:
     return load
 
 
+def twice(folder: Path) -> Any:
+    """A key in two files of an environment."""
+    (folder / "base").mkdir()
+    for name in ("a", "b"):
+        (folder / "base" / f"parameters_{name}.yml").write_text("seed: 1")
+    return OmegaConfigLoader(str(folder), base_env="base", default_run_env="base")["parameters"]
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a node": (lambda _: PIPELINE.only_nodes("second"), "named ['second']: kedro registry"),
     "a dataset": (lambda _: PIPELINE.to_outputs("c"), "named ['c']: kedro registry"),
@@ -47,6 +55,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a value half written": (configuration("seed: ${"), "correct it below conf/"),
     "a key of nothing": (configuration("seed: {? }"), "seed: Incompatible key type"),
+    "a key in two files": (twice, "b.yml: seed: keep each key in one file"),
     "YAML that breaks off": (configuration("seed: ["), "parameters.yml"),
 }
 

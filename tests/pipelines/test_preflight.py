@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from hvrt_diffuser.command import make
+from hvrt_diffuser.command.parser import Parser
+from hvrt_diffuser.command.settings import settings
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.splitting import hold_out
 from hvrt_diffuser.pipelines.parameters import check_parameters
@@ -134,6 +137,16 @@ def test_what_is_adapted_is_said() -> None:
 def test_a_corrected_command_keeps_what_was_given(typed: list[str]) -> None:
     words = shlex.split(corrected(typed, {"dataset.resize": 64}))
     assert words == ["kedro", "run", "--params", "dataset.root=my photos,dataset.resize=64"]
+
+
+def test_a_corrected_command_of_the_command_line_is_one_that_it_takes() -> None:
+    typed = ["hvrt-diffuser", "make", "my photos", "--out", "made", "--set", "seed=3"]
+    found = shlex.split(corrected(typed, {"dataset.resize": 64, "ae_training.batch_size": None}))
+    assert found == [*typed, "--set", "dataset.resize=64", "--set", "ae_training.batch_size=null"]
+    parser = Parser(prog="hvrt-diffuser")
+    make.add_parser(parser.add_subparsers(dest="command"))
+    taken = settings(parser.parse_args(found[1:]).settings)
+    assert taken == {"seed": 3, "dataset.resize": 64, "ae_training.batch_size": None}
 
 
 def test_test_images_without_a_class_do_not_stop_it() -> None:

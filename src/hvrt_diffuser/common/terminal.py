@@ -24,6 +24,7 @@ ADVICE = {
     "kedro.pipeline.pipeline": OF_COMMAND,
     "kedro.framework.session.session": OF_COMMAND,
     "kedro.utils": OF_COMMAND,
+    "kedro.config.omegaconf_config": "keep each key in one file of an environment below conf/",
     "DatasetNotFoundError": OF_COMMAND,
     "MissingConfigException": "the folders below conf/ are the environments",
     "ParserError": OF_CONFIGURATION,

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -321,13 +322,17 @@ def refuse(found: Sequence[Problem], command: Sequence[str]) -> InputError:
 
 
 def corrected(command: Sequence[str], changes: Mapping[str, Any]) -> str:
-    """A command of ``kedro run`` with some parameters changed.
+    """A command of ``kedro run``, or of ``hvrt-diffuser``, with some parameters changed.
 
     Args:
         command: what was typed, word by word.
         changes: values by parameter; None is null.
     """
     words = list(command)
+    values = {name: "null" if value is None else str(value) for name, value in changes.items()}
+    if not any(Path(word).name == "kedro" for word in words[:3]):  # python -m kedro
+        own = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+        return shlex.join([*words, *own])  # the last one counts
     given: dict[str, str] = {}
     for place, word in enumerate(words):
         if word in ("--params", "-p") and place + 1 < len(words):
@@ -338,6 +343,5 @@ def corrected(command: Sequence[str], changes: Mapping[str, Any]) -> str:
             given = dict(part.split("=", 1) for part in word[9:].split(",") if "=" in part)
             del words[place]
             break
-    given |= {name: "null" if value is None else str(value) for name, value in changes.items()}
-    params = ",".join(f"{name}={value}" for name, value in given.items())
+    params = ",".join(f"{name}={value}" for name, value in (given | values).items())
     return shlex.join([*words, "--params", params])
