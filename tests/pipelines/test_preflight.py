@@ -68,7 +68,7 @@ def test_several_problems_are_told_at_once_with_one_command() -> None:
     given = dict(part.split("=") for part in shlex.split(command)[-1].split(","))
     assert given == {
         "seed": "3",
-        "dataset.min_class_size": "150",
+        "dataset.min_class_size": "3",
         "ae_training.batch_size": "null",
         "ae_training.depth": "1",
     }

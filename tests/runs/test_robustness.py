@@ -106,7 +106,7 @@ class TestSources:
         said = sentence(asked)
         assert "2 things stand in the way" in said
         assert "class dog has 1 latents" in said
-        assert "ae_training.depth=4,dataset.min_class_size=12" in said
+        assert "ae_training.depth=4,dataset.min_class_size=3" in said
         folder = project.path / "data" / "06_models"
         assert not list(folder.rglob("*.safetensors"))
 

@@ -22,7 +22,7 @@ and no autoencoder is needed. Exit code 0 whatever the verdict.
 """
 EXAMPLE = """\
 example:
-  hvrt-diffuser judge --train real/ --synthetic made/ --test held_out/ --out verdict/
+  hvrt-diffuser judge --train real/ --synthetic made/images --test held_out/ --out verdict/
 """
 
 

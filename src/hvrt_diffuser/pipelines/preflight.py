@@ -216,12 +216,12 @@ def _without(train: LabelledImages, test: LabelledImages, estimator: Any) -> dic
     k = len(train.class_names)
     counts = torch.bincount(train.labels, minlength=k)
     whole = counts + torch.bincount(test.labels, minlength=k)
-    for least in whole.unique().tolist()[1:]:
+    for too_small in whole.unique().tolist()[:-1]:
         try:
-            estimator.check(counts[whole >= least])
+            estimator.check(counts[whole > too_small])
         except InputError:
             continue
-        return {"dataset.min_class_size": least}
+        return {"dataset.min_class_size": too_small + 1}
     return {}
 
 
