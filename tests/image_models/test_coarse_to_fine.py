@@ -13,9 +13,10 @@ from torch import Tensor
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.image_models import CoarseToFine, CoarseToFineEstimator
-from hvrt_diffuser.image_models.coarse_to_fine.energy import distance, energy_score
+from hvrt_diffuser.image_models.coarse_to_fine.energy import distance, energy_score, scales
 from hvrt_diffuser.image_models.coarse_to_fine.model import moved
 from hvrt_diffuser.image_models.coarse_to_fine.network import DetailNetwork
+from hvrt_diffuser.image_models.coarse_to_fine.perception import Perception
 from hvrt_diffuser.samplers import HVRTEstimator
 
 CPU = torch.device("cpu")
@@ -54,6 +55,41 @@ def test_a_distance_is_a_norm_for_each_place() -> None:
     b = a.clone()
     b[:, :, 1, 2] = torch.tensor([2.0, 3.0, 6.0])
     assert float(distance(a, b)) == pytest.approx(7 / 20, rel=0.01)
+
+
+def correlated(n: int) -> Tensor:
+    """Images uint8 (n, 3, 16, 16) of soft grey shapes with faint noise, as photographs are."""
+    soft = torch.nn.functional.interpolate(
+        torch.randn(n, 1, 4, 4, generator=source(1)), size=16, mode="bicubic"
+    )
+    faint = 0.02 * torch.randn(n, 3, 16, 16, generator=source(2))
+    return ((0.5 + 0.15 * soft + faint).clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def test_whitened_patches_vary_alike_in_every_direction() -> None:
+    images = correlated(3000)
+    network = Perception(3, 2)
+    network.look_at(images[:2000])
+    fresh = network(images[2000:].float() / 255)[0][1][:, :, ::2, ::2]  # where it has looked
+    covariance = torch.cov(fresh.transpose(0, 1).flatten(1))
+    values = torch.linalg.eigvalsh(covariance)
+    # Next to the faintest direction, of variance .0004, the floor of .0001 counts.
+    assert values[0].item() > 0.6
+    assert values[-1].item() < 1.2
+
+
+def test_whitened_patches_see_faint_noise_of_colour() -> None:
+    """Of the same energy, more than three times as far as the nearest other kind of features."""
+    x = correlated(500)
+    network = Perception(3, 2)
+    network.look_at(x)
+    x = x.float() / 255
+    kinds = network(x)[0]
+    units = scales(kinds)
+    noise = 0.05 * torch.randn(x.shape, generator=source(3))
+    seen = [distance(a, b).item() for a, b in zip(network(x + noise)[0], kinds, strict=True)]
+    pixels, whitened, *stages = (a / unit for a, unit in zip(seen, units, strict=True))
+    assert whitened > 3 * max(pixels, *stages)
 
 
 # ---- codes and strength

@@ -19,7 +19,7 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
 
 def scales(real: Sequence[Tensor]) -> list[float]:
     """The distance between two different images in each kind of features, (n, ...) each."""
-    return [float(distance(x, x.roll(1, dims=0))) for x in real]
+    return [distance(x, x.roll(1, dims=0)).item() for x in real]
 
 
 def energy_score(

@@ -29,7 +29,7 @@ AT_ONCE = 1024  # images that are encoded together
 FARTHEST = 1.75  # strengths of training are from 0 to this
 SMOOTHING = 0.1  # of the labels that the perception is trained by
 PERCEIVED = 128  # images per step of it
-FOR_UNITS = 512  # images between which distances are measured
+FOR_UNITS = 512  # images of which patches and distances are measured
 
 
 @SAMPLERS.register("coarse_to_fine")
@@ -117,6 +117,11 @@ class CoarseToFineEstimator(ImageModelEstimator):
         chosen = torch.rand(len(x), generator=source, device=x.device) < 0.5
         return (chosen & mirrors)[:, None, None, None]
 
+    def _some(self, images: Tensor, seed: int) -> Tensor:
+        """Images to take scales from."""
+        order = torch.randperm(len(images), generator=generator(seed, "coarse to fine", "units"))
+        return images[order[:FOR_UNITS].to(images.device)]
+
     def _perception(
         self,
         images: Tensor,
@@ -128,6 +133,7 @@ class CoarseToFineEstimator(ImageModelEstimator):
         device = images.device
         with borrowed_seed(seed, "coarse to fine", "perception"):
             network = Perception(images.shape[1], n_classes).to(device)
+        network.look_at(self._some(images, seed))
 
         def loss(model: Perception, source: torch.Generator) -> Tensor:
             rows = torch.randint(len(images), (PERCEIVED,), generator=source, device=device)
@@ -165,10 +171,8 @@ class CoarseToFineEstimator(ImageModelEstimator):
         device = images.device
         with borrowed_seed(seed, "coarse to fine", "detail"):
             network = DetailNetwork(images.shape[1:], near.n_classes, self.width).to(device)
-        some = torch.randperm(len(images), generator=generator(seed, "coarse to fine", "units"))
-        some = some[:FOR_UNITS].to(device)
         with torch.no_grad():
-            units = scales(perception(images[some].float() / 255)[0])
+            units = scales(perception(self._some(images, seed).float() / 255)[0])
 
         def loss(model: Any, source: torch.Generator) -> Tensor:
             drawn = near.draw(self.batch_size, generator=source)
