@@ -273,7 +273,8 @@ class TaskEngine:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, catalog: Any) -> None:
         """Raise InputError where its scheduler or a worker cannot be used."""
-        from hvrt_diffuser.common.engine import EngineOptions, opened
+        from hvrt_diffuser.common.engine import EngineOptions
+        from hvrt_diffuser.common.engines import opened
         from hvrt_diffuser.pipelines.parameters import uses_gpu
 
         parameters = catalog.load("parameters")

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.common import worker
-from hvrt_diffuser.common.engine import Engine, EngineOptions, opened
+from hvrt_diffuser.common.engine import Engine, EngineOptions
+from hvrt_diffuser.common.engines import opened
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import write_tensors
 from hvrt_diffuser.common.interruption import InterruptedWorkError, check

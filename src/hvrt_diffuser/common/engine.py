@@ -21,10 +21,9 @@ from torch import Tensor
 from typing_extensions import Self
 
 from hvrt_diffuser.common.bounds import Count
-from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 
-__all__ = ["Engine", "EngineOptions", "Placed", "TaskKind", "current", "opened"]
+__all__ = ["Engine", "EngineOptions", "Placed", "TaskKind", "current", "used"]
 
 Tensors = Mapping[str, Tensor]
 Result = TypeVar("Result")
@@ -167,39 +166,13 @@ def current() -> Engine:
 
 
 @contextmanager
-def opened(options: EngineOptions, folder: Path, *, gpu: bool = False) -> Iterator[Engine]:
-    """A block whose tasks run by these options.
-
-    Args:
-        options: of the engine.
-        folder: of the tasks' files, which all workers see; finished ones are gone on from, and
-            removed at the end of a block that succeeds.
-        gpu: whether tasks will ask for one.
-
-    Raises:
-        InputError: the scheduler or its workers cannot be used.
-    """
+def used(engine: Engine) -> Iterator[Engine]:
+    """A block whose tasks this engine does; it is closed at the end."""
     global _current  # noqa: PLW0603  # as torch's number of threads: one for the process
-    engine, before = _made(options, folder, gpu), _current
-    _current, done = engine, False
+    before, _current, done = _current, engine, False
     try:
         yield engine
         done = True
     finally:
         _current = before
         engine.close(clear=done)
-
-
-def _made(options: EngineOptions, folder: Path, gpu: bool) -> Engine:
-    if options.kind == "local":
-        return Engine(options.workers)
-    try:
-        from hvrt_diffuser.common.dask_engine import DaskEngine
-    except ModuleNotFoundError as error:
-        if error.name not in ("dask", "distributed"):
-            raise
-        raise InputError(
-            f"engine.kind is dask and the package {error.name} is not installed, expected the "
-            "extra dask: pip install 'hvrt-diffuser[dask]', or set engine.kind to local"
-        ) from None
-    return DaskEngine(options, folder.resolve(), gpu=gpu)

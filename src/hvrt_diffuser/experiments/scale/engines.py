@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from hvrt_diffuser.classifiers import ClassifierOptions
-from hvrt_diffuser.common.engine import EngineOptions, opened
+from hvrt_diffuser.common.engine import EngineOptions
+from hvrt_diffuser.common.engines import opened
 from hvrt_diffuser.common.files import whole_file
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
