@@ -231,6 +231,7 @@ class OneAtATime:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
         """Raise InputError where another process is at work on the run."""
+        self._give()  # in one process with a run that was refused, or that Ctrl-C has ended
         folder = Path(str(catalog["autoencoder"]._filepath)).parent
         folder.mkdir(parents=True, exist_ok=True)
         turn = Turn(folder)
@@ -273,6 +274,7 @@ class TaskEngine:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, catalog: Any) -> None:
         """Raise InputError where its scheduler or a worker cannot be used."""
+        self._give_up(KeyboardInterrupt())  # in one process with a run that Ctrl-C has ended
         from hvrt_diffuser.common.engine import EngineOptions
         from hvrt_diffuser.common.engines import opened
         from hvrt_diffuser.pipelines.parameters import uses_gpu
@@ -290,6 +292,9 @@ class TaskEngine:
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self, error: Exception) -> None:
         """Let go of the workers; what finished tasks have left is for the next run."""
+        self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
         self._open.__exit__(type(error), error, error.__traceback__)
 
 

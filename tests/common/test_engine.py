@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
@@ -12,29 +13,36 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import counted_tasks
 import pytest
 import torch
-from counted_tasks import COUNTED, RECORD, Counted, N, lesson, train_all
+from counted_tasks import COUNTED, LONG, RECORD, SAVED, Counted, N, lesson, train_all
 from pydantic import ValidationError
 from torch import Tensor
 
 from hvrt_diffuser.autoencoders import TrainingOptions
+from hvrt_diffuser.classifiers import JudgeOptions
 from hvrt_diffuser.common import worker
 from hvrt_diffuser.common.engine import Engine, EngineOptions
 from hvrt_diffuser.common.engines import opened
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import write_tensors
 from hvrt_diffuser.common.interruption import InterruptedWorkError, check
-from hvrt_diffuser.data.augmentation import Augmentation
+from hvrt_diffuser.common.registry import SAMPLERS
+from hvrt_diffuser.data.augmentation import Augmentation, FlipAndCrop
 from hvrt_diffuser.judge.rows import GENERATOR, _Few
-from hvrt_diffuser.samplers import HVRTEstimator
+from hvrt_diffuser.judge.tstr import CLASSIFIER
 
 pytest.importorskip("distributed")
-from hvrt_diffuser.common.dask_engine import (  # needs the extra
+import dask as dask_itself
+import distributed
+
+from hvrt_diffuser.common import dask_engine
+from hvrt_diffuser.common.dask_engine import (
     DaskEngine,
     FailedTaskError,
     disagreement,
@@ -98,10 +106,18 @@ def test_another_version_is_named() -> None:
 
 
 def test_a_task_is_small_on_its_way() -> None:
-    few = _Few(60_000, TrainingOptions(), HVRTEstimator(), Augmentation(), 0, "cpu")
-    for kind, setting in ((COUNTED, Counted(lesson(0), "/record", 0.0)), (GENERATOR, few)):
-        sent = (worker.do, kind, setting, "/a/path", "/another", "/a/third")
-        assert len(pickle.dumps(sent)) < MOST
+    judged = lesson(0)._replace(until=JudgeOptions(), augment=FlipAndCrop())
+    tasks: list[tuple[Any, Any]] = [
+        (COUNTED, Counted(judged, "/record", 0.0)),
+        (CLASSIFIER, judged),
+    ]
+    for name in SAMPLERS.names():
+        estimator = SAMPLERS.make(name, {}, "a test")
+        few = _Few(60_000, TrainingOptions(), estimator, Augmentation(), 0, "cpu")
+        tasks.append((GENERATOR, few))
+    path = "/a/long/path/of/a/project" * 8
+    for kind, setting in tasks:
+        assert len(pickle.dumps((worker.do, kind, setting, path, path, path))) <= MOST
 
 
 def test_a_finished_task_is_not_done_again(tmp_path: Path) -> None:
@@ -140,6 +156,19 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskEngine]:
     assert not folder.exists()
 
 
+@pytest.fixture(scope="module")
+def by_threads(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
+    """What all trainings find in this process, where nobody is killed."""
+    local = Engine(2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counted_tasks, "current", lambda: local)
+        return train_all(tmp_path_factory.mktemp("local") / RECORD)
+
+
+def partial(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.name.endswith(".partial")]
+
+
 def equal(found: list[dict[str, Tensor]], others: list[dict[str, Tensor]]) -> bool:
     return len(found) == len(others) and all(
         a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
@@ -162,7 +191,10 @@ def wait_until(true: Callable[[], object], seconds: float = 300) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [N // 10, N // 2, N * 9 // 10])
 def test_a_killed_worker_loses_the_task_that_it_was_at(
-    dask: DaskEngine, tmp_path: Path, killed_after: int
+    dask: DaskEngine,
+    tmp_path: Path,
+    by_threads: list[dict[str, Tensor]],
+    killed_after: int,
 ) -> None:
     record = tmp_path / RECORD
 
@@ -177,12 +209,10 @@ def test_a_killed_worker_loses_the_task_that_it_was_at(
     begun = Counter(words[1] for words in recorded(record, "begun"))
     assert len(begun) == N
     assert begun.total() <= N + 1
-    local = Engine(2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counted_tasks, "current", lambda: local)
-        assert equal(found, train_all(tmp_path / "local.txt"))
-    left = [path.name for path in dask.folder.rglob("*") if path.name.endswith(".partial")]
-    assert not left
+    assert equal(found, by_threads)
+    saved = Counter((dask.folder.parent / SAVED).read_text().split())
+    assert set(saved.values()) == {1}
+    assert not partial(dask.folder)
 
 
 @pytest.mark.slow
@@ -204,6 +234,170 @@ def test_a_failure_names_its_task(
     refused = type(COUNTED)(counted_tasks.refuse, COUNTED.save, COUNTED.load)
     with pytest.raises(kind, match=said):
         dask.run(refused, "training 7", setting, {})
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_slow_to_be_there_again_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a cluster does by itself after 15 s, on a machine where a start takes longer.
+    monkeypatch.setattr(dask_engine, "PATIENCE", 60)
+    with (
+        dask_itself.config.set({dask_engine.NEVER_GIVEN_UP: "1 ms"}),
+        opened(EngineOptions(kind="dask", workers=1), tmp_path / "tasks") as engine,
+        killed(tmp_path / RECORD),
+    ):
+        found = engine.run(LONG, "a long task", str(tmp_path / RECORD), {})
+    assert found["waited"] == 1
+
+
+@contextmanager
+def killed(record: Path, pid: int | None = None) -> Iterator[None]:
+    """A block in which the worker is killed that has begun a task, or another process."""
+
+    def kill() -> None:
+        wait_until(lambda: recorded(record, "begun"))
+        os.kill(pid or int(recorded(record, "begun")[-1][2]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield
+    killer.join()
+
+
+@contextmanager
+def by_hand(folder: Path) -> Iterator[tuple[EngineOptions, subprocess.Popen[bytes]]]:
+    """A scheduler and a worker as docs/scale.md starts them, the latter without a nanny."""
+    file = folder / "scheduler.json"
+    of_scheduler = ["--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
+    of_worker = ["--scheduler-file", str(file), "--nthreads", "1", "--no-nanny"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for words in (["scheduler", *of_scheduler], ["worker", *of_worker]):
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *words, "--no-dashboard"],
+                    env=environment,
+                    cwd=folder,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            wait_until(file.exists)
+        address = json.loads(file.read_text())["address"]
+        yield EngineOptions(kind="dask", address=address), started[0]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ("worker", "^no worker is left for a long task .*, and none has come for 1 s"),
+        ("scheduler", "^the scheduler is gone that a long task .* was sent to"),
+    ],
+)
+def test_who_is_gone_for_good_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, said: str
+) -> None:
+    monkeypatch.setattr(dask_engine, "PATIENCE", 1)
+    monkeypatch.setattr(dask_engine, "LOOK_FOR_WORKERS", 0.1)
+    record = tmp_path / RECORD
+    with (
+        by_hand(tmp_path) as (options, scheduler),
+        pytest.raises(FailedTaskError, match=said),
+        opened(options, tmp_path / "tasks") as engine,
+        killed(record, scheduler.pid if who == "scheduler" else None),
+    ):
+        engine.run(LONG, "a long task", str(record), {})
+
+
+class Older(distributed.Scheduler):
+    """Of another version, as far as it says."""
+
+    def versions(self, packages: list[str] | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = super().versions(packages)
+        return {**found, "packages": {**found["packages"], "distributed": "2025.1.0"}}
+
+
+@contextmanager
+def started(
+    scheduler: type[distributed.Scheduler] = distributed.Scheduler, **worker: Any
+) -> Iterator[EngineOptions]:
+    """A scheduler that is there, with a worker by these options, or none."""
+    here = {"host": "127.0.0.1", "dashboard": False}
+    own = {0: {"cls": distributed.Nanny, "options": {**here, **worker}}} if worker else {}
+    with distributed.SpecCluster(own, {"cls": scheduler, "options": here}) as cluster:
+        yield EngineOptions(kind="dask", address=cluster.scheduler_address)
+
+
+def refusal(options: EngineOptions, folder: Path, *, gpu: bool = False) -> str:
+    with pytest.raises(InputError) as refused:
+        opened(options, folder, gpu=gpu).__enter__()
+    return str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_scheduler_of_another_version(tmp_path: Path) -> None:
+    with started(Older) as options:
+        said = refusal(options, tmp_path / "tasks")
+    assert said.startswith("the scheduler has distributed 2025.1.0, expected 20")
+
+
+@pytest.mark.slow
+def test_a_scheduler_without_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_engine, "CONNECT", 1)
+    with started() as options:
+        said = refusal(options, tmp_path / "tasks")
+    assert "has no workers, expected at least one: start it by 'dask worker tcp://" in said
+
+
+WITHOUT_THE_PACKAGE = """
+import sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.startswith("hvrt_diffuser"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+OF_ANOTHER_VERSION = """
+from hvrt_diffuser.common import worker
+worker.code = lambda: "0.1 (12345678)"
+"""
+WITHOUT_THE_FOLDER = """
+import os
+stat = os.stat
+def no_stat(path, *arguments, **named):
+    if "tasks" in str(path):
+        raise FileNotFoundError(path)
+    return stat(path, *arguments, **named)
+os.stat = no_stat
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "options", "gpu", "said"),
+    [
+        (WITHOUT_THE_PACKAGE, {}, False, "has no package hvrt_diffuser, expected"),
+        (OF_ANOTHER_VERSION, {}, False, "has hvrt_diffuser 0.1 (12345678), expected"),
+        (WITHOUT_THE_FOLDER, {}, False, "expected a folder that all machines share"),
+        ("", {"nthreads": 2}, False, "has 2 threads, expected one"),
+        ("", {}, True, "a device cuda is asked for and 0 of 1 workers offer a GPU"),
+    ],
+)
+def test_a_worker_that_cannot_do_the_tasks(
+    tmp_path: Path, before: str, options: dict[str, Any], gpu: bool, said: str
+) -> None:
+    preload = tmp_path / "before.py"
+    preload.write_text(before)
+    with started(**{"nthreads": 1, "preload": [str(preload)], **options}) as there:
+        found = refusal(there, tmp_path / "tasks", gpu=gpu)
+    assert said in found
+    assert len(found.splitlines()) == 1
 
 
 def alive(pid: str) -> bool:
@@ -229,6 +423,8 @@ def test_workers_end_with_whoever_they_work_for(tmp_path: Path, number: signal.S
     assert len(pids) == 2
     wait_until(lambda: not any(map(alive, pids)), AT_MOST)
     process.communicate(timeout=AT_MOST)
+    if number == signal.SIGINT:
+        assert not partial(tmp_path)
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     begun = Counter(words[1] for words in recorded(record, "begun"))
     assert len(begun) == N

@@ -21,11 +21,11 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.common.engine import Engine, EngineOptions, TaskKind, current
 from hvrt_diffuser.common.engines import opened
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.interruption import ending_together
+from hvrt_diffuser.common.interruption import check, ending_together
 from hvrt_diffuser.judge.tstr import Lesson, _learn, _load, _save
 
 N = 30
-RECORD = "record.txt"
+RECORD, SAVED = "record.txt", "saved.txt"
 
 
 class Counted(NamedTuple):
@@ -44,6 +44,23 @@ def count(counted: Counted, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def save(found: dict[str, Tensor], path: Path) -> None:
+    _save(found, path)
+    with (path.parents[2] / SAVED).open("a") as file:
+        file.write(f"{path.parent.name}\n")
+
+
+def wait_long(record: str, tensors: object) -> dict[str, Tensor]:
+    """The first time; the next, not at all."""
+    first = not Path(record).exists()
+    Path(record).write_text(f"begun 0 {os.getpid()}\n")
+    end = time.monotonic() + 300 * first
+    while time.monotonic() < end:
+        check()
+        time.sleep(0.05)
+    return {"waited": torch.ones(1)}
+
+
 def refuse(setting: str, tensors: object) -> dict[str, Tensor]:
     if setting == "input":
         raise InputError("this cannot be used: use another")
@@ -53,7 +70,8 @@ def refuse(setting: str, tensors: object) -> dict[str, Tensor]:
     raise AssertionError
 
 
-COUNTED = TaskKind(count, _save, _load)
+COUNTED = TaskKind(count, save, _load)
+LONG = TaskKind(wait_long, save, _load)
 
 
 def lesson(seed: int) -> Lesson:

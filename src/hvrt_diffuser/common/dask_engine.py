@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
 import os
 import shutil
 import socket
+import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 
 import dask
 import torch
 from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster
-from distributed.comm import get_address_host_port
+from distributed import TimeoutError as DaskTimeoutError  # of asyncio, on 3.10 none of Python's
+from distributed.comm import CommClosedError, get_address_host_port
 
 from hvrt_diffuser.common import interruption
 from hvrt_diffuser.common.engine import Engine, EngineOptions, Placed, Result, TaskKind, Tensors
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import hash_tensors, remove_left, write_tensors
-from hvrt_diffuser.common.worker import GIVEN, STOP, describe, do
+from hvrt_diffuser.common.worker import GIVEN, STOP, code, describe, do
 
 __all__ = ["DaskEngine", "FailedTaskError", "disagreement"]
 
 CONNECT = 10  # seconds for a scheduler to answer, and for the first worker to be there
 START = 600  # for workers to import torch, which is slow where bytecode cannot be kept
+CLOSE = 5  # for workers to end their tasks, before they are killed
 LOOK = 0.2  # between two looks at whether the work is given up
+LOOK_FOR_WORKERS = 5  # between two looks at whether anybody is there to do it
+PATIENCE = 600  # for a worker to be there again, once the last one has gone
+NEVER_GIVEN_UP = "distributed.deploy.lost-worker-timeout"
 AHEAD = 1  # tasks made ready for workers that are all busy
 OURS = "task"
 
@@ -61,6 +69,14 @@ class DaskEngine(Engine):
         self._scratch = TemporaryDirectory(prefix="hvrt-diffuser-")
         self._cluster: SpecCluster | None = None
         self._client: Client | None = None
+        self._turns: dict[str, Lock] = {}
+        self._there = self._looked = time.monotonic()
+        self._settings = ExitStack()
+        # A nanny starts a worker again that died, however long that takes. By itself the cluster
+        # gives up one that is not there again after 15 s, and opens no other: two such deaths left
+        # a run without workers, which waited for ever.
+        self._settings.enter_context(dask.config.set({NEVER_GIVEN_UP: "52 weeks"}))
+        atexit.register(self.close, clear=False)  # Ctrl-C is told to no hook of Kedro's
         try:
             if options.address is None:
                 self._cluster = _start(options.workers, self._scratch.name, gpu=gpu)
@@ -98,46 +114,83 @@ class DaskEngine(Engine):
             FailedTaskError: it failed, or ended every worker that tried.
             InterruptedWorkError: what waits for it was given up.
         """
-        assert self._client is not None, "it is open"
         common = str(shared.path) if shared else None
         own = self.folder / _key(kind, setting, tensors, common)
         given, target = own / "given.safetensors", own / kind.file
-        if not target.exists():
-            write_tensors(given, tensors, {"kind": GIVEN})
-            pool = self._client.get_executor(
-                pure=False, **({"resources": {"GPU": 1}} if gpu else {})
-            )
-            future = pool.submit(do, kind, setting, str(given), common, str(target))
-            try:
-                self._wait(future)
-                future.result()
-            except (InputError, interruption.InterruptedWorkError):
-                raise
-            except KilledWorker as error:
-                raise FailedTaskError(
-                    f"{name} (its input is {given}) ended all {error.allowed_failures + 1} workers "
-                    "that were at it, expected one to live: look at their logs, and give each more "
-                    "memory"
-                ) from None
-            except (Exception, CancelledError) as error:
-                said = " ".join(str(error).split()) or "nothing more is known"
-                raise FailedTaskError(
-                    f"{name} (its input is {given}) failed on a worker with {type(error).__name__} "
-                    f"({said}), expected a result: look at the worker's log, mend the cause, and "
-                    "run again"
-                ) from error
-        result = kind.load(target)
-        given.unlink(missing_ok=True)
+        with self._turns.setdefault(own.name, Lock()):  # of two that are the same task, one is done
+            while not target.exists():
+                write_tensors(given, tensors, {"kind": GIVEN})
+                sent = (kind, setting, str(given), common, str(target))
+                self._do(f"{name} (its input is {given})", sent, gpu=gpu)
+            result = kind.load(target)
+            given.unlink(missing_ok=True)
+            remove_left(own)  # of a worker that was killed as it wrote
         return result
 
-    def _wait(self, future: Future[str]) -> None:
+    def _do(self, name: str, sent: tuple[Any, ...], *, gpu: bool) -> None:
+        """Send a task, and wait until it is done, or the scheduler has forgotten it."""
+        assert self._client is not None, "it is open"
+        own = {"resources": {"GPU": 1}} if gpu else {}
+        try:
+            future = self._client.get_executor(pure=False, **own).submit(do, *sent)
+            self._wait(name, future, gpu=gpu)
+            future.result()
+        except (InputError, FailedTaskError, interruption.InterruptedWorkError):
+            raise
+        except KilledWorker as error:
+            raise FailedTaskError(
+                f"{name} ended all {error.allowed_failures + 1} workers that were at it, expected "
+                "one to live: look at their logs, and give each more memory"
+            ) from None
+        except (Exception, CancelledError) as error:
+            if not self._is_connected():
+                raise FailedTaskError(
+                    f"the scheduler is gone that {name} was sent to, expected it to live as long "
+                    "as the run: start it, and run again, which goes on from the tasks that are "
+                    "finished"
+                ) from None
+            if isinstance(error, (CancelledError, CommClosedError)):
+                return  # the connection was lost for a moment
+            said = " ".join(str(error).split()) or "nothing more is known"
+            raise FailedTaskError(
+                f"{name} failed on a worker with {type(error).__name__} ({said}), expected a "
+                "result: look at the worker's log, mend the cause, and run again"
+            ) from error
+
+    def _wait(self, name: str, future: Future[str], *, gpu: bool) -> None:
         try:
             while not wait([future], LOOK).done:
                 interruption.check()
+                self._look_for_workers(name, gpu=gpu)
         except interruption.InterruptedWorkError:
             future.cancel()
             self._stop()
             raise
+
+    def _look_for_workers(self, name: str, *, gpu: bool) -> None:
+        """Without a worker a task is never done, and the scheduler says nothing of it."""
+        assert self._client is not None, "it is open"
+        now = time.monotonic()
+        if now - self._looked < LOOK_FOR_WORKERS:
+            return
+        self._looked = now
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(each["resources"].get("GPU") or not gpu for each in workers):
+            self._there = now
+        elif now - self._there > PATIENCE:
+            raise FailedTaskError(
+                f"no worker{' with a GPU' if gpu else ''} is left for {name}, and none has come "
+                f"for {PATIENCE} s, expected at least one: look at the workers' logs, start some, "
+                "and run again"
+            )
+
+    def _is_connected(self) -> bool:
+        """Whether the scheduler is there, once that is known."""
+        assert self._client is not None, "it is open"
+        while self._client.status == "connecting":
+            interruption.check()
+            time.sleep(LOOK)
+        return bool(self._client.status == "running")
 
     def _stop(self) -> None:
         """Let tasks that run end: cancelling them does not."""
@@ -146,21 +199,24 @@ class DaskEngine(Engine):
 
     def close(self, *, clear: bool) -> None:
         """See :meth:`Engine.close`."""
+        atexit.unregister(self.close)
         if not clear:
             self._stop()
-        with suppress(Exception):  # what is given up may be gone already
-            if self._client is not None:
-                self._client.close(timeout=2)
-            if self._cluster is not None:
-                self._cluster.close(timeout=5)
+        for each in (self._client, self._cluster):
+            with suppress(Exception):  # what is given up may be gone already
+                if each is not None:
+                    each.close(timeout=CLOSE)
+        self._settings.close()
         self._scratch.cleanup()
         if clear:
             shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            remove_left(self.folder, below=True)
 
 
 def _key(kind: TaskKind[Any], setting: Any, tensors: Tensors, common: str | None) -> str:
-    """A name that depends on all that a task is given."""
-    what = f"{kind.work.__module__}.{kind.work.__qualname__} {setting!r} {common}"
+    """A name that depends on all that a task is given, and on the code that does it."""
+    what = f"{kind.work.__module__}.{kind.work.__qualname__} {setting!r} {common} {code()}"
     whole = hashlib.sha256(f"{what} {hash_tensors(tensors)}".encode())
     return f"{OURS}-{whole.hexdigest()[:24]}"
 
@@ -175,14 +231,13 @@ def _start(workers: int | None, scratch: str, *, gpu: bool) -> SpecCluster:
         "local_directory": scratch,
         "dashboard": False,
         "host": "127.0.0.1",
+        "preload": ["hvrt_diffuser.common.worker"],  # torch, which would hold up its heartbeats
     }
     devices = torch.cuda.device_count() if gpu else 0
     own: list[dict[str, Any]] = [
         {"env": {"CUDA_VISIBLE_DEVICES": str(device)}, "resources": {"GPU": 1}}
         for device in range(devices)
     ] or [{}] * (workers or torch.get_num_threads())
-    # Or a worker that died, and is slow to be there again on a busy machine, is given up for good.
-    dask.config.set({"distributed.deploy.lost-worker-timeout": f"{START}s"})
     with dask.config.set(
         {"distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "error"}
     ):
@@ -222,7 +277,7 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
         raise InputError(found)
     try:
         client.wait_for_workers(1, timeout=START if client.cluster else CONNECT)
-    except TimeoutError:
+    except DaskTimeoutError:
         raise InputError(
             f"the scheduler at {client.scheduler.address} has no workers, expected at least one: "
             f"start it by 'dask worker {client.scheduler.address} --nthreads 1'"
@@ -260,6 +315,11 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
 def _check_worker(who: str, mine: Mapping[str, Any], future: Any, folder: Path) -> None:
     try:
         theirs = future.result(timeout=START)
+    except DaskTimeoutError:
+        raise InputError(
+            f"{who} has not answered for {START} s, expected one that is free and lives: wait for "
+            "the work that it is at, or end it"
+        ) from None
     except ModuleNotFoundError as error:
         raise InputError(
             f"{who} has no package {error.name}, expected hvrt_diffuser of this version: install "
