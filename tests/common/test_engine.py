@@ -329,7 +329,9 @@ def started(
 ) -> Iterator[EngineOptions]:
     """A scheduler that is there, with a worker by these options, or none."""
     here = {"host": "127.0.0.1", "dashboard": False}
-    own = {0: {"cls": distributed.Nanny, "options": {**here, **worker}}} if worker else {}
+    # Only what is done before all else needs a process of its own.
+    kind = distributed.Nanny if "preload" in worker else distributed.Worker
+    own = {0: {"cls": kind, "options": {**here, **worker}}} if worker else {}
     with distributed.SpecCluster(own, {"cls": scheduler, "options": here}) as cluster:
         yield EngineOptions(kind="dask", address=cluster.scheduler_address)
 
@@ -340,14 +342,12 @@ def refusal(options: EngineOptions, folder: Path, *, gpu: bool = False) -> str:
     return str(refused.value)
 
 
-@pytest.mark.slow
 def test_a_scheduler_of_another_version(tmp_path: Path) -> None:
     with started(Older) as options:
         said = refusal(options, tmp_path / "tasks")
     assert said.startswith("the scheduler has distributed 2025.1.0, expected 20")
 
 
-@pytest.mark.slow
 def test_a_scheduler_without_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_engine, "CONNECT", 1)
     with started() as options:
@@ -368,11 +368,12 @@ from hvrt_diffuser.common import worker
 worker.code = lambda: "0.1 (12345678)"
 """
 WITHOUT_THE_FOLDER = """
+import errno
 import os
 stat = os.stat
 def no_stat(path, *arguments, **named):
     if "tasks" in str(path):
-        raise FileNotFoundError(path)
+        raise FileNotFoundError(errno.ENOENT, "not on this machine", str(path))
     return stat(path, *arguments, **named)
 os.stat = no_stat
 """
@@ -380,21 +381,33 @@ os.stat = no_stat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("before", "options", "gpu", "said"),
+    ("before", "said"),
     [
-        (WITHOUT_THE_PACKAGE, {}, False, "has no package hvrt_diffuser, expected"),
-        (OF_ANOTHER_VERSION, {}, False, "has hvrt_diffuser 0.1 (12345678), expected"),
-        (WITHOUT_THE_FOLDER, {}, False, "expected a folder that all machines share"),
-        ("", {"nthreads": 2}, False, "has 2 threads, expected one"),
-        ("", {}, True, "a device cuda is asked for and 0 of 1 workers offer a GPU"),
+        (WITHOUT_THE_PACKAGE, "has no package hvrt_diffuser, expected"),
+        (OF_ANOTHER_VERSION, "has hvrt_diffuser 0.1 (12345678), expected"),
+        (WITHOUT_THE_FOLDER, "expected a folder that all machines share"),
     ],
 )
-def test_a_worker_that_cannot_do_the_tasks(
-    tmp_path: Path, before: str, options: dict[str, Any], gpu: bool, said: str
-) -> None:
+def test_a_worker_that_is_not_set_up_alike(tmp_path: Path, before: str, said: str) -> None:
     preload = tmp_path / "before.py"
     preload.write_text(before)
-    with started(**{"nthreads": 1, "preload": [str(preload)], **options}) as there:
+    with started(nthreads=1, preload=[str(preload)]) as there:
+        found = refusal(there, tmp_path / "tasks")
+    assert said in found
+    assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "gpu", "said"),
+    [
+        ({"nthreads": 2}, False, "has 2 threads, expected one"),
+        ({"nthreads": 1}, True, "a device cuda is asked for and 0 of 1 workers offer a GPU"),
+    ],
+)
+def test_a_worker_that_was_started_otherwise(
+    tmp_path: Path, options: dict[str, Any], gpu: bool, said: str
+) -> None:
+    with started(**options) as there:
         found = refusal(there, tmp_path / "tasks", gpu=gpu)
     assert said in found
     assert len(found.splitlines()) == 1

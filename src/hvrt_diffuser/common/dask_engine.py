@@ -273,8 +273,8 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
         "python": ".".join(packages["host"]["python"].split(".")[:2]),
         "distributed": packages["packages"]["distributed"],
     }
-    if found := disagreement("the scheduler", mine, scheduler):
-        raise InputError(found)
+    if said := disagreement("the scheduler", mine, scheduler):
+        raise InputError(said)
     try:
         client.wait_for_workers(1, timeout=START if client.cluster else CONNECT)
     except DaskTimeoutError:
@@ -288,14 +288,12 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
     token = folder / f"seen-{os.getpid()}"
     token.touch()
     try:
-        asked = {
-            address: client.submit(describe, str(token), workers=[address], pure=False)
-            for address in workers
-        }
-        for address, future in asked.items():
-            _check_worker(f"the worker {address}", mine, future, folder)
+        # No task: one that cannot be read ends the worker, and is never answered.
+        found = client.run(describe, str(token), workers=list(workers), on_error="return")
     finally:
         token.unlink(missing_ok=True)
+    for address, theirs in found.items():
+        _check_worker(f"the worker {address}", mine, theirs, folder)
     several = next((a for a, each in workers.items() if each["nthreads"] > 1), None)
     if several is not None:
         raise InputError(
@@ -303,7 +301,7 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
             "torch's state is of a process: start it with --nthreads 1, and more workers instead"
         )
     having = [a for a, each in workers.items() if each["resources"].get("GPU")]
-    if gpu and not (having and all(asked[address].result()["cuda"] for address in having)):
+    if gpu and not (having and all(found[address]["cuda"] for address in having)):
         raise InputError(
             f"a device cuda is asked for and {len(having)} of {len(workers)} workers offer a GPU, "
             "expected a CUDA device and --resources GPU=1 for one at least: start one worker for "
@@ -312,25 +310,19 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
     return len(having) if gpu else len(workers)
 
 
-def _check_worker(who: str, mine: Mapping[str, Any], future: Any, folder: Path) -> None:
-    try:
-        theirs = future.result(timeout=START)
-    except DaskTimeoutError:
+def _check_worker(who: str, mine: Mapping[str, Any], theirs: Any, folder: Path) -> None:
+    """Of what it has answered, or of the error in its place."""
+    if isinstance(theirs, ModuleNotFoundError):
         raise InputError(
-            f"{who} has not answered for {START} s, expected one that is free and lives: wait for "
-            "the work that it is at, or end it"
-        ) from None
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{who} has no package {error.name}, expected hvrt_diffuser of this version: install "
+            f"{who} has no package {theirs.name}, expected hvrt_diffuser of this version: install "
             "it in the environment of the worker"
-        ) from None
-    except Exception as error:
-        said = " ".join(str(error).split())
+        )
+    if isinstance(theirs, Exception):
+        said = " ".join(str(theirs).split())
         raise InputError(
-            f"{who} cannot load hvrt_diffuser ({type(error).__name__}: {said}), expected this "
+            f"{who} cannot load hvrt_diffuser ({type(theirs).__name__}: {said}), expected this "
             "version: install it in the environment of the worker"
-        ) from None
+        )
     if found := disagreement(who, mine, theirs):
         raise InputError(found)
     if not theirs["sees"]:
