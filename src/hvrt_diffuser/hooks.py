@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.common.names import readable
 from hvrt_diffuser.pipelines.known import check_names, without_replaced
 
-__all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary"]
+__all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary", "TaskEngine"]
 
 logger = logging.getLogger(__name__)
 terminal.install()
@@ -36,6 +37,7 @@ GO_ON = "--only-missing-outputs"
 METRICS = ("evaluation_metrics", "tstr_metrics")
 STAGES, RECORDS = "stages", "nodes"
 EXPORT = "exported_dataset"
+TASKS = "tasks"  # the folder of their files, until all of a run are done
 OF_THE_SPLIT = ("test_fraction", "min_class_size")  # of the block dataset; the rest is the source's
 
 
@@ -229,6 +231,7 @@ class OneAtATime:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
         """Raise InputError where another process is at work on the run."""
+        self._give()  # in one process with a run that was refused, or that Ctrl-C has ended
         folder = Path(str(catalog["autoencoder"]._filepath)).parent
         folder.mkdir(parents=True, exist_ok=True)
         turn = Turn(folder)
@@ -260,6 +263,39 @@ class OneAtATime:
         if self._turn is not None:
             self._turn.give()
             self._turn = None
+
+
+class TaskEngine:
+    """The engine of the parameters, for as long as the nodes run."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, catalog: Any) -> None:
+        """Raise InputError where its scheduler or a worker cannot be used."""
+        self._give_up(KeyboardInterrupt())  # in one process with a run that Ctrl-C has ended
+        from hvrt_diffuser.common.engine import EngineOptions
+        from hvrt_diffuser.common.engines import opened
+        from hvrt_diffuser.pipelines.parameters import uses_gpu
+
+        parameters = catalog.load("parameters")
+        options = EngineOptions.model_validate(parameters["engine"])
+        folder = Path(str(catalog["autoencoder"]._filepath)).parent / TASKS
+        self._open.enter_context(opened(options, folder, gpu=uses_gpu(parameters)))
+
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self) -> None:
+        """Let go of the workers, and of what finished tasks have left."""
+        self._open.close()
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Let go of the workers; what finished tasks have left is for the next run."""
+        self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        self._open.__exit__(type(error), error, error.__traceback__)
 
 
 class RawImages:

@@ -6,9 +6,10 @@ from hvrt_diffuser.hooks import (
     OneAtATime,
     RawImages,
     RunSummary,
+    TaskEngine,
 )
 
-HOOKS = (CheckedParameters(), RawImages(), RunSummary(), OneAtATime())
+HOOKS = (CheckedParameters(), RawImages(), RunSummary(), OneAtATime(), TaskEngine())
 DATA_CATALOG_CLASS = FreshnessCatalog
 
 # An environment that sets one parameter of a block keeps the others.

@@ -801,7 +801,7 @@ class TestTSTR:
             seen.append(images)
             return sampler
 
-        monkeypatch.setattr("hvrt_diffuser.pipelines.tstr.tasks.fit_on_few", fit)
+        monkeypatch.setattr("hvrt_diffuser.pipelines.tstr.tasks.fit_on_few_by_engine", fit)
         options = self.OPTIONS.model_copy(update={"n": (60,), "few_shot": 10})
         plan = plan_rows(train, held_out, options)
         rows = {

@@ -8,16 +8,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
-__all__ = ["progress"]
+__all__ = ["progress", "rate"]
 
 logger = logging.getLogger(__name__)
+
+
+def rate(speed: float | None) -> str:
+    """So many a second, or a minute or an hour where fewer than one is done in less."""
+    for seconds, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        if speed and (speed * seconds >= 1 or unit == "h"):
+            return f"{speed * seconds:.1f}/{unit}"
+    return ""
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(rate(task.finished_speed or task.speed))
+
 
 COLUMNS = (
     TextColumn("{task.description}"),
     BarColumn(),
     MofNCompleteColumn(),
+    _Rate(),
     TimeRemainingColumn(),
     TextColumn("{task.fields[note]}"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -70,6 +71,9 @@ class Registry(Generic[T]):
             entry.__name__, __base__=entry, __module__=entry.__module__, __doc__=doc, **fields
         )
         variant.what = doc  # type: ignore[attr-defined]
+        # Or it could not be sent to a worker: pickle looks for a class by that name in its module.
+        variant.__qualname__ = f"{entry.__name__}_{name}"
+        setattr(sys.modules[entry.__module__], variant.__qualname__, variant)
         self.add(name, variant)  # type: ignore[arg-type]
 
     def names(self) -> list[str]:

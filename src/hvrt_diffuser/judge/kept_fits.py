@@ -13,7 +13,7 @@ from hvrt_diffuser.autoencoders import Autoencoder, AutoencoderEstimator
 from hvrt_diffuser.common.files import is_whole
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.diffuser import HVRTDiffuser, load_model
-from hvrt_diffuser.judge.rows import fit_on_few
+from hvrt_diffuser.judge.rows import fit_on_few, fit_on_few_by_engine
 
 __all__ = ["KeptFits"]
 
@@ -76,11 +76,11 @@ class KeptFits:
     def _fit(
         self, name: str, images: Tensor, labels: Tensor, own: Path, shared: Path, seed: int
     ) -> None:
-        training = self.training
+        training, fit = self.training, fit_on_few_by_engine
         autoencoder = Autoencoder.load(shared) if is_whole(shared) else None
-        if autoencoder is not None:
-            training = cast(AutoencoderEstimator, _Trained(autoencoder))
-        made = fit_on_few(
+        if autoencoder is not None:  # what is left to do is less than to send it
+            training, fit = cast(AutoencoderEstimator, _Trained(autoencoder)), fit_on_few
+        made = fit(
             images,
             labels,
             self.n_all,

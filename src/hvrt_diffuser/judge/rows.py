@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +19,12 @@ from hvrt_diffuser.autoencoders import (
     encode_augmented,
     encode_images,
 )
+from hvrt_diffuser.common.engine import TaskKind, current
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.data.images import LabelledImages
-from hvrt_diffuser.diffuser import HVRTDiffuser
+from hvrt_diffuser.diffuser import AUTOENCODER_FILE, SAMPLER_FILE, HVRTDiffuser, load_generator
 
 __all__ = [
     "FitPerSeed",
@@ -36,6 +38,7 @@ __all__ = [
     "even_labels",
     "even_within",
     "fit_on_few",
+    "fit_on_few_by_engine",
     "fixed",
     "some_of",
 ]
@@ -237,3 +240,57 @@ def fit_on_few(
         inputs["deviations"] = deviations
     sampler = estimator.fit(latents.to(device), labels, seed=seed, **inputs)
     return HVRTDiffuser(autoencoder, sampler)
+
+
+class _Few(NamedTuple):
+    """What :func:`fit_on_few` takes beside images and labels."""
+
+    n_all: int
+    training: AutoencoderEstimator
+    estimator: Any
+    augmentation: Augmentation
+    seed: int
+    device: str
+
+
+def _fit(few: _Few, given: Mapping[str, Tensor]) -> HVRTDiffuser:
+    return fit_on_few(
+        given["images"],
+        given["labels"],
+        few.n_all,
+        few.training,
+        few.estimator,
+        few.augmentation,
+        seed=few.seed,
+        device=torch.device(few.device),
+    )
+
+
+def _save(generator: HVRTDiffuser, path: Path) -> None:
+    if generator.autoencoder is not None:
+        generator.autoencoder.save(path.with_name(AUTOENCODER_FILE))
+    generator.save(path)  # the last, since it says that both are there
+
+
+GENERATOR = TaskKind(_fit, _save, load_generator, SAMPLER_FILE)
+
+
+def fit_on_few_by_engine(
+    images: Tensor,
+    labels: Tensor,
+    n_all: int,
+    training: AutoencoderEstimator,
+    estimator: Any,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    device: torch.device,
+) -> HVRTDiffuser:
+    """:func:`fit_on_few`, as a task of the run's engine."""
+    return current().run(
+        GENERATOR,
+        f"the generator of {len(images):,} images, seed {seed}",
+        _Few(n_all, training, estimator, augmentation, seed, str(device)),
+        {"images": images, "labels": labels},
+        gpu=device.type == "cuda",
+    )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from hvrt_diffuser.classifiers import (
     train_classifier,
     train_judge,
 )
+from hvrt_diffuser.common.engine import TaskKind, current
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import read_tensors, write_tensors
 from hvrt_diffuser.common.interruption import ending_together
@@ -38,6 +38,7 @@ from hvrt_diffuser.judge.rows import Row, all_images, both, even_within, some_of
 __all__ = ["Predictions", "Task", "cross_fit", "of_any_images", "tabulate", "train_and_test"]
 
 KIND = "probabilities"
+KIND_OF_ONE = "probabilities of one classifier"
 SEED = 0  # of the resampling: a table is what the predictions say, whatever the run's seed
 
 
@@ -129,6 +130,69 @@ class Predictions:
         return cls.unpacked(*read_tensors(path, KIND))
 
 
+class Lesson(NamedTuple):
+    """How one classifier is trained.
+
+    Attributes:
+        n_classes: number of classes.
+        options: of the classifier.
+        until: trains until a validation split says stop, in place of equal steps.
+        augment: changes each batch anew.
+        seed: of the weights and the order of batches.
+        device: where to train.
+    """
+
+    n_classes: int
+    options: ClassifierOptions
+    until: JudgeOptions | None
+    augment: Augment | None
+    seed: int
+    device: str
+
+
+def _learn(lesson: Lesson, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Train a classifier, and ask it about the test images.
+
+    Args:
+        lesson: how.
+        given: ``images`` and ``labels`` to train on, ``test`` images, and, to ask about as well,
+            ``synthetic`` images with what is ``said`` of each.
+
+    Returns:
+        ``probabilities`` float16 (m, k); ``share`` float64 (), of the synthetic images that it sees
+        as is said.
+    """
+    device = torch.device(lesson.device)
+    train = partial(train_classifier, options=lesson.options)
+    if lesson.until is not None:
+        train = partial(train_judge, options=lesson.until)
+    model = train(
+        given["images"],
+        given["labels"],
+        lesson.n_classes,
+        seed=lesson.seed,
+        device=device,
+        augment=lesson.augment,
+    )
+    _, probabilities = classify(model, given["test"], device)
+    found = {"probabilities": _halved(probabilities)}
+    if "synthetic" in given:
+        _, seen = classify(model, given["synthetic"], device)
+        found["share"] = (seen.argmax(1) == given["said"]).double().mean()
+    return found
+
+
+def _save(found: dict[str, Tensor], path: Path) -> None:
+    write_tensors(path, found, {"kind": KIND_OF_ONE})
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    return read_tensors(path, KIND_OF_ONE)[0]
+
+
+CLASSIFIER = TaskKind(_learn, _save, _load)
+
+
 def train_and_test(
     tasks: Sequence[Task],
     test: LabelledImages,
@@ -145,9 +209,9 @@ def train_and_test(
 
     Every row gets the same network, hyperparameters and number of optimiser steps, but for one that
     is trained until validation stops it. A repetition has the same initial weights in every row and
-    draws its images anew. On the CPU, as many classifiers as there are threads are trained at once,
-    each with one thread: that is faster than one after the other with all threads, and the bytes do
-    not depend on the number of cores.
+    draws its images anew. On the CPU, as many classifiers as the engine has threads or workers are
+    trained at once, each with one thread: that is faster than one after the other with all threads,
+    and the bytes depend neither on the number of cores nor on the engine.
 
     Args:
         tasks: the rows.
@@ -173,6 +237,8 @@ def train_and_test(
     tested = dict(done.probabilities) if done else {}
     reverse = dict(done.reverse) if done else {}
     left_out = dict(done.left_out) if done else {}
+    engine, k = current(), len(test.class_names)
+    tested_on = engine.place({"test": test.images})
 
     def one(task: Task, row: Row, repetition: int) -> tuple[Tensor, float | None] | str:
         own_seed = derive_seed(seed, "tstr", repetition)
@@ -182,18 +248,21 @@ def train_and_test(
             if not task.optional:
                 raise
             return str(error)
-        k = len(test.class_names)
-        train = partial(train_classifier, options=options)
-        if task.until is not None:
-            train = partial(train_judge, options=task.until)
-        model = train(images, labels, k, seed=own_seed, device=device, augment=task.augment)
-        _, probabilities = classify(model, test.images, device)
-        share = None
+        tensors = {"images": images, "labels": labels}
         if task.reverse:
             synthetic, said = task.reverse(own_seed)
-            _, seen = classify(model, synthetic, device)
-            share = (seen.argmax(1) == said).double().mean().item()
-        return _halved(probabilities), share
+            tensors |= {"synthetic": synthetic, "said": said}
+        lesson = Lesson(k, options, task.until, task.augment, own_seed, str(device))
+        found = engine.run(
+            CLASSIFIER,
+            f"the classifier of {task.row} of {task.n:,}, repetition {repetition}",
+            lesson,
+            tensors,
+            tested_on,
+            gpu=device.type == "cuda",
+        )
+        share = found["share"].item() if task.reverse else None
+        return found["probabilities"], share
 
     # By row, so that classifiers at work at once do not wait for one generator.
     jobs = [
@@ -203,10 +272,9 @@ def train_and_test(
         if (task.row, task.n, repetition) not in tested and (task.row, task.n) not in left_out
     ]
     rows = {task: task.prepare() for task in dict.fromkeys(task for task, _ in jobs)}
-    workers = torch.get_num_threads() if device.type == "cpu" else 1
     with (
         progress("training on synthetic images", len(jobs), "classifiers") as advance,
-        _one_thread_each(workers) as pool,
+        engine.callers(device) as pool,
     ):
         futures = {pool.submit(one, task, rows[task], r): (task, r) for task, r in jobs}
         with ending_together(lambda: pool.shutdown(cancel_futures=True)):
@@ -364,17 +432,6 @@ def _halved(probabilities: Tensor) -> Tensor:
     rows = (halves.argmax(1) != predicted).nonzero()[0]  # a tie after rounding
     halves[rows, predicted[rows]] = np.nextafter(halves[rows].max(axis=1), np.float16(np.inf))
     return torch.from_numpy(halves)
-
-
-@contextmanager
-def _one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads compute alone; torch's number of threads is put back at the end."""
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(workers, initializer=lambda: torch.set_num_threads(1)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
 
 
 def tabulate(

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
+import torch
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from hvrt_diffuser import diffuser  # noqa: F401  # registers every sampler and whole model
 from hvrt_diffuser.autoencoders import TrainingOptions
 from hvrt_diffuser.common.bounds import Seed
 from hvrt_diffuser.common.devices import DeviceName, resolve_device
+from hvrt_diffuser.common.engine import EngineOptions
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.names import folder_name, unknown_parameter
 from hvrt_diffuser.common.options import Options, first_error, name_of, reason_of, shown
@@ -34,6 +36,7 @@ __all__ = [
     "complete",
     "leaves",
     "reads",
+    "uses_gpu",
 ]
 
 
@@ -58,6 +61,7 @@ class Parameters(Options):
         description="of every block that names no other: auto (cuda, else cpu), cpu, cuda, cuda:N, "
         "mps",
     )
+    engine: EngineOptions = EngineOptions()
     dataset: DatasetOptions = DatasetOptions()
     ae_training: AETrainingOptions = AETrainingOptions()
     standard_vae: BaselineOptions = BaselineOptions(beta=1.0)
@@ -116,7 +120,7 @@ DERIVED: dict[str, tuple[str, ...]] = {
     ),
     "base": ("ae_training", "samplers", "tstr.classifier", "latent_encoding.augmentation", "seed"),
 }
-ALWAYS_READ = ("run_name", "seed", "device")
+ALWAYS_READ = ("run_name", "seed", "device", "engine")
 
 
 def check_parameters(raw: Mapping[str, Any]) -> Parameters:
@@ -315,7 +319,15 @@ def _overlap(first: str, second: str) -> bool:
 
 def check_devices(parameters: Parameters) -> None:
     """Raise InputError where a device that is asked for is not there."""
-    blocks = [getattr(parameters, name) for name in Parameters.model_fields]
-    for name in {parameters.device, *(getattr(block, "device", None) for block in blocks)}:
-        if name is not None:
-            resolve_device(name)
+    _devices(parameters.model_dump())
+
+
+def uses_gpu(parameters: Mapping[str, Any]) -> bool:
+    """Whether a block of the completed parameters computes on CUDA."""
+    return any(device.type == "cuda" for device in _devices(parameters))
+
+
+def _devices(parameters: Mapping[str, Any]) -> list[torch.device]:
+    blocks = (block for block in parameters.values() if isinstance(block, Mapping))
+    names = {parameters["device"], *(block.get("device") for block in blocks)}
+    return [resolve_device(name) for name in sorted(names - {None})]

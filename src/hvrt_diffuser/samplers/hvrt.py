@@ -209,6 +209,7 @@ class HVRTEstimator(PartitionOptions, SamplerEstimator):
 
 
 def _pool() -> ThreadPoolExecutor:
+    # A tree takes seconds, and less than to send its latents to another process.
     return ThreadPoolExecutor(max_workers=torch.get_num_threads())
 
 

@@ -25,7 +25,7 @@ from hvrt_diffuser.judge.rows import (
     drawn,
     equal_n,
     even_labels,
-    fit_on_few,
+    fit_on_few_by_engine,
 )
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal
@@ -191,7 +191,7 @@ def list_tasks(
         return equal_n(train, n) if n < everything else all_images(train)
 
     def fit(n: int, seed: int) -> HVRTDiffuser:
-        return fit_on_few(
+        return fit_on_few_by_engine(
             *real(n)(seed),
             everything,
             options.ae_training.chosen,
