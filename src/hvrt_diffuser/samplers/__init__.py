@@ -25,6 +25,7 @@ from hvrt_diffuser.samplers.protocol import (
     SamplerEstimator,
     load_sampler,
 )
+from hvrt_diffuser.samplers.semi_parametric import SemiParametric, SemiParametricEstimator
 from hvrt_diffuser.samplers.smoothing import SmoothedBootstrapEstimator
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "PosteriorEstimator",
     "ProductKernel",
     "SamplerEstimator",
+    "SemiParametric",
+    "SemiParametricEstimator",
     "SmoothedBootstrap",
     "SmoothedBootstrapEstimator",
     "StandardNormal",
