@@ -12,6 +12,7 @@ from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.samplers import LatentSampler
 
 LEARNERS: dict[str, dict[str, Any]] = {
+    "class_energy": {},
     "semi_parametric": {"training_steps": 500},
 }
 # What the mean and the covariance may be off: in deviations, and of the norm.

@@ -30,6 +30,7 @@ NAMES = {
     "latent_edm",
     "second_stage_vae",
     "vamp_prior",
+    "class_energy",
     "semi_parametric",
     "posterior",
     "smoothed_bootstrap",

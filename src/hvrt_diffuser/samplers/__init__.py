@@ -7,6 +7,7 @@ from hvrt_diffuser.samplers.baselines import (
 )
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
 from hvrt_diffuser.samplers.diffusion import DiffusionEstimator, LatentDiffusion
+from hvrt_diffuser.samplers.energy import ClassEnergy, ClassEnergyEstimator
 from hvrt_diffuser.samplers.flow import LatentFlow
 from hvrt_diffuser.samplers.flow_training import FlowEstimator, FlowMapEstimator
 from hvrt_diffuser.samplers.hvrt import HVRTEstimator
@@ -29,6 +30,8 @@ from hvrt_diffuser.samplers.semi_parametric import SemiParametric, SemiParametri
 from hvrt_diffuser.samplers.smoothing import SmoothedBootstrapEstimator
 
 __all__ = [
+    "ClassEnergy",
+    "ClassEnergyEstimator",
     "CopulaKernel",
     "CovarianceKernel",
     "DiffusionEstimator",
