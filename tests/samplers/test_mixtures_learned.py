@@ -12,6 +12,7 @@ from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.samplers import LatentSampler
 
 LEARNERS: dict[str, dict[str, Any]] = {
+    "transformer_flow": {"training_steps": 500},
     "class_energy": {},
     "semi_parametric": {"training_steps": 500},
 }

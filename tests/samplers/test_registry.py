@@ -30,6 +30,7 @@ NAMES = {
     "latent_edm",
     "second_stage_vae",
     "vamp_prior",
+    "transformer_flow",
     "class_energy",
     "semi_parametric",
     "posterior",

@@ -28,6 +28,10 @@ from hvrt_diffuser.samplers.protocol import (
 )
 from hvrt_diffuser.samplers.semi_parametric import SemiParametric, SemiParametricEstimator
 from hvrt_diffuser.samplers.smoothing import SmoothedBootstrapEstimator
+from hvrt_diffuser.samplers.transformer_flow import (
+    LatentTransformerFlow,
+    TransformerFlowEstimator,
+)
 
 __all__ = [
     "ClassEnergy",
@@ -47,6 +51,7 @@ __all__ = [
     "LatentMixture",
     "LatentNormalisingFlow",
     "LatentSampler",
+    "LatentTransformerFlow",
     "LatentVAE",
     "LatentVAEEstimator",
     "MixtureEstimator",
@@ -61,5 +66,6 @@ __all__ = [
     "SmoothedBootstrapEstimator",
     "StandardNormal",
     "StandardNormalEstimator",
+    "TransformerFlowEstimator",
     "load_sampler",
 ]
