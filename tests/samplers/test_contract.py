@@ -75,6 +75,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "vamp_prior": {"pseudoinputs": 3, **VAE},
     "latent_edm": {"solver_steps": 6, **DIFFUSION},
     "latent_ddpm": {"solver_steps": 10, **DIFFUSION},
+    "latent_consistency": {"width": 32, "blocks": 1, **MOMENT},
     "transformer_flow": {"width": 8, "transforms": 3, "heads": 2, **MOMENT},
     "class_energy": {"width": 16, "steps": 5, **MOMENT},
     "semi_parametric": {"width": 16, "neighbours": 1, **MOMENT},

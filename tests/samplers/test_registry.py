@@ -33,6 +33,7 @@ NAMES = {
     "transformer_flow",
     "class_energy",
     "semi_parametric",
+    "latent_consistency",
     "posterior",
     "smoothed_bootstrap",
     "pixel_diffusion",

@@ -6,6 +6,7 @@ from hvrt_diffuser.samplers.baselines import (
     StandardNormalEstimator,
 )
 from hvrt_diffuser.samplers.bootstrap import Neighbourhoods, SmoothedBootstrap
+from hvrt_diffuser.samplers.consistency import ConsistencyEstimator, LatentConsistency
 from hvrt_diffuser.samplers.diffusion import DiffusionEstimator, LatentDiffusion
 from hvrt_diffuser.samplers.energy import ClassEnergy, ClassEnergyEstimator
 from hvrt_diffuser.samplers.flow import LatentFlow
@@ -36,6 +37,7 @@ from hvrt_diffuser.samplers.transformer_flow import (
 __all__ = [
     "ClassEnergy",
     "ClassEnergyEstimator",
+    "ConsistencyEstimator",
     "CopulaKernel",
     "CovarianceKernel",
     "DiffusionEstimator",
@@ -45,6 +47,7 @@ __all__ = [
     "HVRTEstimator",
     "InterpolationEstimator",
     "KernelDensityEstimator",
+    "LatentConsistency",
     "LatentDiffusion",
     "LatentFlow",
     "LatentInterpolation",
