@@ -76,6 +76,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "latent_edm": {"solver_steps": 6, **DIFFUSION},
     "latent_ddpm": {"solver_steps": 10, **DIFFUSION},
     "latent_consistency": {"width": 32, "blocks": 1, **MOMENT},
+    "matched_flow_map": MAP,
     "transformer_flow": {"width": 8, "transforms": 3, "heads": 2, **MOMENT},
     "class_energy": {"width": 16, "steps": 5, **MOMENT},
     "semi_parametric": {"width": 16, "neighbours": 1, **MOMENT},
@@ -654,6 +655,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "smoothed_bootstrap": {"noise_scale": 0.3, "preserve_variance": True},
     "latent_flow": {"strength": 0.4, "solver_steps": 2},
     "flow_map": {"strength": 0.4},
+    "matched_flow_map": {"strength": 0.4},
 }
 
 

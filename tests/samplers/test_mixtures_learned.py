@@ -15,6 +15,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "transformer_flow": {"training_steps": 500},
     "class_energy": {},
     "semi_parametric": {"training_steps": 500},
+    "matched_flow_map": {"width": 64, "trajectories": 8000, "distillation_steps": 500},
     "latent_consistency": {"width": 64},
 }
 # What the mean and the covariance may be off: in deviations, and of the norm.

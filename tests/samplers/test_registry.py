@@ -33,6 +33,7 @@ NAMES = {
     "transformer_flow",
     "class_energy",
     "semi_parametric",
+    "matched_flow_map",
     "latent_consistency",
     "posterior",
     "smoothed_bootstrap",

@@ -10,12 +10,14 @@ from hvrt_diffuser.samplers.consistency import ConsistencyEstimator, LatentConsi
 from hvrt_diffuser.samplers.diffusion import DiffusionEstimator, LatentDiffusion
 from hvrt_diffuser.samplers.energy import ClassEnergy, ClassEnergyEstimator
 from hvrt_diffuser.samplers.flow import LatentFlow
-from hvrt_diffuser.samplers.flow_training import FlowEstimator, FlowMapEstimator
+from hvrt_diffuser.samplers.flow_map import FlowMapEstimator
+from hvrt_diffuser.samplers.flow_training import FlowEstimator
 from hvrt_diffuser.samplers.hvrt import HVRTEstimator
 from hvrt_diffuser.samplers.interpolation import InterpolationEstimator, LatentInterpolation
 from hvrt_diffuser.samplers.kernel_density import KernelDensityEstimator
 from hvrt_diffuser.samplers.kernels import CopulaKernel, CovarianceKernel, ProductKernel
 from hvrt_diffuser.samplers.latent_vae import LatentVAE, LatentVAEEstimator
+from hvrt_diffuser.samplers.matched_flow_map import MatchedFlowMapEstimator
 from hvrt_diffuser.samplers.mixture import LatentMixture, MixtureEstimator
 from hvrt_diffuser.samplers.normalising_flow import (
     LatentNormalisingFlow,
@@ -57,6 +59,7 @@ __all__ = [
     "LatentTransformerFlow",
     "LatentVAE",
     "LatentVAEEstimator",
+    "MatchedFlowMapEstimator",
     "MixtureEstimator",
     "Neighbourhoods",
     "NormalisingFlowEstimator",
