@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,8 @@ class TransformerFlow(nn.Module):
     def inverse(self, z: Tensor, labels: Tensor) -> Tensor:
         """The rows (n, d) that become z (n, d): token after token."""
         x = F.pad(z, (0, self.missing))
-        for transform in reversed(self.transforms):
+        backwards: list[Any] = list(self.transforms)[::-1]
+        for transform in backwards:
             x = transform.inverse(x, labels)
         return x[:, : z.shape[1]]
 
