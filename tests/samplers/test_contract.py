@@ -61,6 +61,7 @@ DIFFUSION = {"width": 32, "blocks": 1, "training_steps": 20, "batch_size": 64}
 DIFFUSION |= {"precision": "float32"}
 VAE = {"width": 32, "training_steps": 20, "batch_size": 64}
 AUTOREGRESSIVE = {"transforms": 2, "width": 16, "training_steps": 10, "batch_size": 64}
+MOMENT = {"training_steps": 10, "batch_size": 64}
 # A name that is not here is tested with its defaults.
 QUICK: dict[str, dict[str, Any]] = {
     "latent_flow": FLOW,
@@ -74,6 +75,11 @@ QUICK: dict[str, dict[str, Any]] = {
     "vamp_prior": {"pseudoinputs": 3, **VAE},
     "latent_edm": {"solver_steps": 6, **DIFFUSION},
     "latent_ddpm": {"solver_steps": 10, **DIFFUSION},
+    "latent_consistency": {"width": 32, "blocks": 1, **MOMENT},
+    "matched_flow_map": MAP,
+    "transformer_flow": {"width": 8, "transforms": 3, "heads": 2, **MOMENT},
+    "class_energy": {"width": 16, "steps": 5, **MOMENT},
+    "semi_parametric": {"width": 16, "neighbours": 1, **MOMENT},
 }
 
 
@@ -649,6 +655,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "smoothed_bootstrap": {"noise_scale": 0.3, "preserve_variance": True},
     "latent_flow": {"strength": 0.4, "solver_steps": 2},
     "flow_map": {"strength": 0.4},
+    "matched_flow_map": {"strength": 0.4},
 }
 
 

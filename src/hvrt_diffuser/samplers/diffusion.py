@@ -20,7 +20,7 @@ from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.training.steps import optimise
 
-__all__ = ["DiffusionEstimator", "LatentDiffusion"]
+__all__ = ["DiffusionEstimator", "LatentDiffusion", "denoised"]
 
 Recipe = Literal["edm", "ddpm"]
 # Karras et al. 2022, Table 1; latents have a deviation of 1 here, where their images have 0.5.
@@ -127,7 +127,7 @@ SAMPLERS.add_variant(
 # ---- EDM
 
 
-def _denoised(network: VelocityField, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+def denoised(network: VelocityField, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
     """D(x; sigma) (n, d) for x (n, d) and sigma (n,); Karras et al. 2022, Equation 7."""
     s = sigma[:, None]
     whole = (1 + s.square()).sqrt()
@@ -139,7 +139,7 @@ def _edm_loss(network: VelocityField, x: Tensor, labels: Tensor, source: torch.G
     """Karras et al. 2022, Equation 8, with the weight (sigma^2 + 1) / sigma^2."""
     sigma = (P_STD * torch.randn(len(x), generator=source, device=x.device) + P_MEAN).exp()
     noise = torch.randn(x.shape, generator=source, device=x.device)
-    error = _denoised(network, x + sigma[:, None] * noise, sigma, labels) - x
+    error = denoised(network, x + sigma[:, None] * noise, sigma, labels) - x
     return ((1 + sigma.square().reciprocal())[:, None] * error.square()).mean()
 
 
@@ -148,11 +148,11 @@ def _heun(network: VelocityField, noise: Tensor, labels: Tensor, steps: int) -> 
     moments = [*(ramp**RHO).tolist(), 0.0]
     x = moments[0] * noise
     for now, then in zip(moments[:-1], moments[1:], strict=True):
-        slope = (x - _denoised(network, x, x.new_full(labels.shape, now), labels)) / now
+        slope = (x - denoised(network, x, x.new_full(labels.shape, now), labels)) / now
         ahead = x + (then - now) * slope
         if then > 0:
-            denoised = _denoised(network, ahead, x.new_full(labels.shape, then), labels)
-            slope = (slope + (ahead - denoised) / then) / 2
+            clean = denoised(network, ahead, x.new_full(labels.shape, then), labels)
+            slope = (slope + (ahead - clean) / then) / 2
             ahead = x + (then - now) * slope
         x = ahead
     return x

@@ -1,15 +1,12 @@
-"""How a latent flow is trained, and how it is distilled to a single step.
+"""How a latent flow is trained.
 
 Flow matching on straight paths (Lipman et al. 2023, arXiv 2210.02747): with a latent z, noise e and
 x = (1 - t) e + t z, the network u regresses z - e on x, t and the class, and dx/dt = u carries
-N(0, I) to the latents. Distillation (Salimans & Ho 2022, arXiv 2202.00512; Boffi et al. 2024,
-arXiv 2406.07507) follows that flow from many starting points and regresses where each arrives, so
-that one evaluation does what many did.
+N(0, I) to the latents.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +15,6 @@ from torch import Tensor
 
 from hvrt_diffuser.common.bounds import (
     BatchSize,
-    Count,
     Layers,
     LearningRate,
     Share,
@@ -28,10 +24,9 @@ from hvrt_diffuser.common.bounds import (
 )
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision
-from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
-from hvrt_diffuser.samplers.flow import LatentFlow, carry, flow_source
+from hvrt_diffuser.samplers.flow import LatentFlow, flow_source
 from hvrt_diffuser.samplers.protocol import (
     SamplerEstimator,
     by_class,
@@ -41,9 +36,7 @@ from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.samplers.velocity import VelocityField
 from hvrt_diffuser.training.steps import Losses, optimise
 
-__all__ = ["FlowEstimator", "FlowMapEstimator"]
-
-TRAJECTORIES_AT_ONCE = 2000
+__all__ = ["FlowEstimator"]
 
 
 @SAMPLERS.register("latent_flow")
@@ -191,101 +184,3 @@ class FlowEstimator(SamplerEstimator):
             learning_rate=self.learning_rate,
             precision=self.precision,
         )
-
-
-@SAMPLERS.register("flow_map")
-class FlowMapEstimator(FlowEstimator):
-    """How a latent flow is trained, and distilled to one evaluation of the network."""
-
-    what: ClassVar[str] = "a flow of latents, distilled to one evaluation of a network"
-    drawing: ClassVar[frozenset[str]] = frozenset({"strength"})
-
-    trajectories: Count = Field(
-        100_000, le=10**7, description="paths of the flow that its map is learned from"
-    )
-    distillation_steps: Steps = Field(3000, description="optimiser steps on them")
-
-    @property
-    def _steps(self) -> int:
-        return 1
-
-    def builds_on(self) -> FlowEstimator:
-        """The flow that is distilled; all strengths share it."""
-        options = self.model_dump(include=set(FlowEstimator.model_fields) - {"strength"})
-        return FlowEstimator(**options)
-
-    def fit(
-        self,
-        latents: Tensor,
-        labels: Tensor | None = None,
-        *,
-        seed: int = 0,
-        augmented: Tensor | None = None,
-        start: LatentFlow | None = None,
-    ) -> LatentFlow:
-        """See :meth:`FlowEstimator.fit`.
-
-        Args:
-            latents: see there.
-            labels: see there.
-            seed: of the flow, and of the paths and batches of its distillation.
-            augmented: see there.
-            start: the flow, where it is trained already, on the same latents.
-
-        Raises:
-            InputError: see there.
-            FloatingPointError: see there.
-        """
-        self._check(latents, labels, augmented)
-        flow = start or self.builds_on().fit(latents, labels, seed=seed)
-        field = self._map(flow.field, by_class(latents, labels)[1], seed)
-        origin = {**flow.origin, **self.origin(seed)}
-        return self._flow(field, flow.scale, (latents, labels, augmented), origin)
-
-    def _map(self, teacher: VelocityField, labels: Tensor, seed: int) -> VelocityField:
-        starts, times, ends, asked = self._follow(teacher, labels, seed)
-
-        def losses(model: VelocityField, source: torch.Generator) -> Tensor:
-            """The error of the arrival; half of the starts are noise, the others on the way."""
-            m, device = self.batch_size, ends.device
-            path = torch.randint(len(ends), (m,), generator=source, device=device)
-            later = torch.randint(starts.shape[1], (m,), generator=source, device=device)
-            half = torch.rand(m, generator=source, device=device) < 0.5
-            place = later.masked_fill_(half, 0)
-            start, t = starts[path, place], times[path, place]
-            left = (1 - t)[:, None]
-            velocity = model(start, t, asked[path])
-            return (start + left * velocity.float() - ends[path]).square_().mean()
-
-        student = copy.deepcopy(teacher).requires_grad_(True)
-        return self._optimise(student, losses, self.distillation_steps, "distilling the flow", seed)
-
-    @torch.no_grad()
-    def _follow(
-        self, teacher: VelocityField, labels: Tensor, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Paths of the flow from noise: where they stood (n, s, d) and when (n, s), where they
-        arrived (n, d), and their classes int64 (n,), as frequent as in ``labels``.
-        """
-        n, s, d = self.trajectories, self.solver_steps, teacher.size["latent_dim"]
-        device = labels.device
-        source = generator(seed, "flow", "trajectories", device=device)
-        asked = labels[torch.randint(len(labels), (n,), generator=source, device=device)]
-        starts = torch.empty(n, s, d, device=device)
-        times = torch.empty(n, s, device=device)
-        ends = torch.empty(n, d, device=device)
-        parts = range(0, n, TRAJECTORIES_AT_ONCE)
-        with progress("following the flow", len(parts), "parts") as advance:
-            for first in parts:
-                part = slice(first, first + TRAJECTORIES_AT_ONCE)
-                own = asked[part]
-                noise = torch.randn(len(own), d, generator=source, device=device)
-                # Steps of other lengths in every part, so that all times are learned.
-                shift = torch.rand((), generator=source, device=device).cpu()
-                inner = (torch.arange(1, s) - 0.5 + shift) / s
-                moments = torch.cat([torch.zeros(1), inner, torch.ones(1)])
-                ends[part], path = carry(teacher, noise, own, moments)
-                starts[part] = torch.stack(path, dim=1)
-                times[part] = moments[:-1].to(device)
-                advance("")
-        return starts, times, ends, asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -22,8 +21,9 @@ from hvrt_diffuser.samplers.protocol import (
     by_class,
 )
 from hvrt_diffuser.samplers.randomness import choose_below, random_words, symmetric_uniform
+from hvrt_diffuser.samplers.rows import choose_rows
 
-__all__ = ["InterpolationEstimator", "LatentInterpolation"]
+__all__ = ["InterpolationEstimator", "LatentInterpolation", "nearest_of_class"]
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,12 @@ class LatentInterpolation(LatentSampler):
         """True: it draws from them."""
         return True
 
-    @cached_property
-    def labels(self) -> Tensor:
-        """int64 (n,), the class of each training latent."""
-        classes = torch.arange(self.n_classes, device=self.device)
-        return classes.repeat_interleave(self.counts, output_size=len(self.latents))
-
     def draw(self, n: int, labels: Tensor | None = None, *, generator: torch.Generator) -> Draws:
         """See :meth:`hvrt_diffuser.samplers.LatentSampler.draw`."""
         check_requested_labels(n, labels, self.n_classes)
         check_generator(generator, self.device)
         words = random_words(n, 2, generator, self.device)
-        if labels is None:
-            rows = choose_below(words[:, 0], len(self.latents))
-            labels = self.labels[rows]
-        else:
-            labels = labels.to(self.device)
-            first = self.counts.cumsum(0) - self.counts
-            rows = first[labels] + choose_below(words[:, 0], self.counts[labels])
+        rows, labels = choose_rows(words[:, 0], labels, self.counts)
         # The neighbour comes from the other half of the word that the row came from.
         which = choose_below(words[:, 0] >> 32, self.neighbours.shape[1])
         other = self.latents[self.neighbours[rows, which]]
@@ -96,15 +84,30 @@ class InterpolationEstimator(SamplerEstimator):
             InputError: also a class with no more latents than neighbours.
         """
         z, _, counts = by_class(latents, labels)
-        if int(counts.min()) <= self.neighbours:
-            raise InputError(
-                f"class {int(counts.argmin())} has {int(counts.min())} latents, expected more than "
-                f"{self.neighbours} neighbours: lower neighbours, or add images"
-            )
-        found, first = [], 0
-        for own in z.split(counts.tolist()):
-            tree = NearestNeighbors(n_neighbors=self.neighbours).fit(own.cpu().numpy())
-            rows = torch.from_numpy(tree.kneighbors(return_distance=False))
-            found.append(rows.long() + first)
-            first += len(own)
-        return LatentInterpolation(z, counts, torch.cat(found).to(z.device), self.origin(seed))
+        found = nearest_of_class(z, counts, self.neighbours)
+        return LatentInterpolation(z, counts, found, self.origin(seed))
+
+
+def nearest_of_class(z: Tensor, counts: Tensor, m: int) -> Tensor:
+    """int64 (n, m), the rows of the nearest other latents of the class of each.
+
+    Args:
+        z: (n, d), ordered by class.
+        counts: int64 (k,), of each class.
+        m: how many.
+
+    Raises:
+        InputError: a class with no more latents than that.
+    """
+    if int(counts.min()) <= m:
+        raise InputError(
+            f"class {int(counts.argmin())} has {int(counts.min())} latents, expected more than "
+            f"{m} neighbours: lower neighbours, or add images"
+        )
+    found, first = [], 0
+    for own in z.split(counts.tolist()):
+        tree = NearestNeighbors(n_neighbors=m).fit(own.cpu().numpy())
+        rows = torch.from_numpy(tree.kneighbors(return_distance=False))
+        found.append(rows.long() + first)
+        first += len(own)
+    return torch.cat(found).to(z.device)

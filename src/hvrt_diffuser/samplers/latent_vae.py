@@ -9,38 +9,18 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hvrt_diffuser.common.bounds import BatchSize, Components, LearningRate, Steps, Width
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.samplers.carried_noise import CarriedNoise
+from hvrt_diffuser.samplers.perceptron import Perceptron
 from hvrt_diffuser.samplers.protocol import SamplerEstimator, by_class
 from hvrt_diffuser.samplers.rows import Scale
 from hvrt_diffuser.training.steps import optimise
 
 __all__ = ["LatentVAE", "LatentVAEEstimator"]
-
-LAYERS = 3  # hidden ones of encoder and decoder; Dai & Wipf 2019
-
-
-class _Perceptron(nn.Module):
-    """Hidden layers, and a linear one of what they give beside what they were given."""
-
-    def __init__(self, n_in: int, n_classes: int, width: int, n_out: int) -> None:
-        super().__init__()
-        self.n_classes = n_classes
-        widths = [n_in + n_classes, *[width] * LAYERS]
-        self.hidden = nn.Sequential()
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
-            self.hidden += nn.Sequential(nn.Linear(narrow, wide), nn.SiLU())
-        self.last = nn.Linear(width + widths[0], n_out)
-
-    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        given = torch.cat([x, F.one_hot(labels, self.n_classes).to(x.dtype)], dim=1)
-        out: Tensor = self.last(torch.cat([given, self.hidden(given)], dim=1))
-        return out
 
 
 class _Network(nn.Module):
@@ -61,8 +41,8 @@ class _Network(nn.Module):
             "width": width,
             "components": components,
         }
-        self.encoder = _Perceptron(latent_dim, n_classes, width, 2 * latent_dim)
-        self.decoder = _Perceptron(latent_dim, n_classes, width, latent_dim)
+        self.encoder = Perceptron(latent_dim, n_classes, width, 2 * latent_dim)
+        self.decoder = Perceptron(latent_dim, n_classes, width, latent_dim)
         self.log_deviation = nn.Parameter(torch.zeros(()))
         self.pseudoinputs = nn.Parameter(torch.zeros(n_classes, components, latent_dim))
 
