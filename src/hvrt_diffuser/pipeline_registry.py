@@ -6,7 +6,11 @@ from importlib import import_module
 
 from kedro.pipeline import Pipeline
 
-from hvrt_diffuser.pipelines.experiments.pipeline import EXPERIMENTS, create_experiment
+from hvrt_diffuser.pipelines.experiments.pipeline import (
+    EXPERIMENTS,
+    create_experiment,
+    create_likelihoods,
+)
 from hvrt_diffuser.pipelines.utility.pipeline import create_balance, create_shots
 
 __all__ = ["register_pipelines"]
@@ -33,7 +37,11 @@ def register_pipelines() -> dict[str, Pipeline]:
         for name in STAGES
     }
     experiments = {name: create_experiment(name) for name in EXPERIMENTS}  # asked for by name alone
-    experiments |= {"balance": create_balance(), "shots": create_shots()}
+    experiments |= {
+        "dvp_vae": create_likelihoods(),
+        "balance": create_balance(),
+        "shots": create_shots(),
+    }
     return {"__default__": sum(found.values(), Pipeline([])), **found, **experiments}
 
 

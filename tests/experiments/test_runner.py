@@ -310,6 +310,7 @@ WHOLE: dict[str, Any] = {
         }
     },
     "dvp_vae": {"options": {"epochs": 1}},
+    "no_classes": {"samplers": ["dvp_vae"], "options": {"epochs": 1, "conditional": False}},
 }
 
 
@@ -357,7 +358,8 @@ def test_whole_models_have_rows_like_the_others(
         assert row["parameters"] > 1000
         assert row["dcr_latent"] is row["attribution"] is row["ks"] is None
         assert row["real_floor"] > 0
-    assert models["dvp_vae"]["tstr"] is None, "what knows no classes trains no classifier"
+    assert models["no_classes"]["tstr"] is None, "what knows no classes trains no classifier"
+    assert models["dvp_vae"]["tstr"] is not None
     assert models["dvp_vae"]["nelbo"] > 0
     assert models["vq_vae"]["tstr"] is not None
     assert models["vq_vae"]["nelbo"] is None

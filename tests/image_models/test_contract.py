@@ -18,6 +18,7 @@ from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.image_models import (
     VQVAE,
+    DVPVAEEstimator,
     ImageModel,
     ImageModelEstimator,
     PixelDiffusionEstimator,
@@ -44,7 +45,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "training_steps": 3,
         "batch_size": 8,
     },
-    "dvp_vae": {"epochs": 1},
+    "dvp_vae": {"epochs": 2},
     "coarse_to_fine": {
         "latent_dim": 8,
         "width": 32,
@@ -60,12 +61,16 @@ ESTIMATORS: dict[str, ImageModelEstimator] = {
         if SAMPLERS.find(name).kind == "images"
     },
     "DDPM": PixelDiffusionEstimator(**{**QUICK_PIXELS, "solver": "ddpm"}),
+    "no classes": DVPVAEEstimator(epochs=1, conditional=False),
 }
-# Draws images without classes.
-UNLABELLED = ("dvp_vae",)
+NAMES = {"DDPM": "pixel_diffusion", "no classes": "dvp_vae"}  # of those that are called otherwise
+UNLABELLED = ("no classes",)
+OF_A_LIKELIHOOD = ("dvp_vae", "no classes")
 every_model = pytest.mark.parametrize("name", ESTIMATORS)
 of_diffusers = pytest.mark.parametrize("name", ["pixel_diffusion", "vq_vae"])
-of_one_size = pytest.mark.parametrize("name", ["pixel_diffusion", "vq_vae", "coarse_to_fine"])
+that_goes_on = pytest.mark.parametrize(
+    "name", ["pixel_diffusion", "vq_vae", "coarse_to_fine", "dvp_vae"]
+)
 Digits = tuple[Tensor, Tensor]
 
 
@@ -167,39 +172,55 @@ def test_the_origin_names_the_model_its_options_and_the_seed(
 ) -> None:
     estimator = ESTIMATORS[name]
     assert fitted[name].origin == estimator.origin(0)
-    assert fitted[name].origin["sampler"] == ("pixel_diffusion" if name == "DDPM" else name)
+    assert fitted[name].origin["sampler"] == NAMES.get(name, name)
 
 
 @every_model
 def test_only_a_likelihood_has_a_bound(pair: Digits, fitted: dict[str, Any], name: str) -> None:
-    estimator, images = ESTIMATORS[name], pair[0][:20]
-    found = estimator.bound(fitted[name], images, 0)
-    if name in UNLABELLED:
+    estimator, (images, labels) = ESTIMATORS[name], (each[:20] for each in pair)
+    found = estimator.bound(fitted[name], images, labels, 0)
+    if name in OF_A_LIKELIHOOD:
         assert found is not None
         assert 0 < found < 2000, "nats per image, after one epoch"
-        assert estimator.bound(fitted[name], images.expand(-1, 3, -1, -1), 0) is None
+        assert estimator.bound(fitted[name], images.expand(-1, 3, -1, -1), labels, 0) is None
     else:
         assert found is None
 
 
 @every_model
 def test_a_shortened_training_is_a_share_of_the_whole(name: str) -> None:
-    entry = SAMPLERS.make("pixel_diffusion" if name == "DDPM" else name)
+    entry = SAMPLERS.make(NAMES.get(name, name))
     steps = "epochs" if "epochs" in entry.model_fields else "training_steps"
     half, least = (getattr(entry.shortened(share), steps) for share in (0.5, 1e-9))
     assert half == (2 if steps == "epochs" else max(1, entry.training_steps // 2))
     assert least == 1
 
 
+@every_model
+def test_whether_it_learns_classes_is_known_before_a_fit(name: str) -> None:
+    assert ESTIMATORS[name].labelled == (name not in UNLABELLED)
+
+
+@every_model
+def test_on_fewer_images_it_takes_as_many_steps(pair: Digits, name: str) -> None:
+    images, labels = (each[:30] for each in pair)
+    fewer = ESTIMATORS[name].as_long_on(30, 180)
+    assert fewer.check(images, labels).sum() == 30
+    if name in OF_A_LIKELIHOOD:
+        assert (fewer.epochs, fewer.batch_size) == (1, 15)  # of one step of 128 images
+        assert DVPVAEEstimator(epochs=6).as_long_on(300, 1300).epochs == 30  # of 2 for 10 steps
+
+
 def test_what_cannot_be_drawn_is_refused(model: ImageModel) -> None:
     k = model.n_classes
     with pytest.raises(InputError, match="n is 0, expected 1"):
         model.sample(0, generator=source())
-    with pytest.raises(InputError, match=f"class {k} was asked for, expected one of 0 to {k - 1}"):
+    asked = "expected 0, the only class there is" if k == 1 else f"expected one of 0 to {k - 1}"
+    with pytest.raises(InputError, match=f"class {k} was asked for, {asked}"):
         model.sample(1, torch.tensor([k]), generator=source())
 
 
-@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in UNLABELLED])
+@every_model
 def test_what_cannot_be_learned_is_refused(pair: Digits, name: str) -> None:
     images, labels = pair
     fit = ESTIMATORS[name].fit
@@ -225,7 +246,7 @@ def test_without_diffusers_it_says_what_to_install(
         ESTIMATORS[name].fit(*pair, seed=0, device=CPU)
 
 
-@of_one_size
+@that_goes_on
 def test_a_training_that_was_cut_off_goes_on(
     pair: Digits, fitted: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
@@ -277,7 +298,7 @@ def test_only_steps_of_one_size_can_be_taken(fitted: dict[str, Any], steps: int)
         PixelDiffusionEstimator(steps=steps)
 
 
-@of_one_size
+@that_goes_on
 def test_a_training_with_other_labels_is_not_gone_on_with(
     pair: Digits, tmp_path: Path, name: str
 ) -> None:

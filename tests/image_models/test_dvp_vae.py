@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from scipy.fft import dctn
 from torch import Tensor, nn
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.binary import binarise
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.image_models.dvp_vae import (
     DVPVAE,
@@ -23,7 +25,6 @@ from hvrt_diffuser.image_models.dvp_vae import (
     Architecture,
     DVPVAEEstimator,
     TrainingOptions,
-    binarise,
     bounds,
     train,
 )
@@ -34,8 +35,16 @@ from hvrt_diffuser.image_models.dvp_vae.likelihood import (
     sample_logistic_mixture,
 )
 from hvrt_diffuser.image_models.dvp_vae.model import Normal
-from hvrt_diffuser.image_models.dvp_vae.prior import DiffusionPrior, stratified_times
-from hvrt_diffuser.image_models.dvp_vae.pseudoinput import Pseudoinput, cosine_basis
+from hvrt_diffuser.image_models.dvp_vae.prior import (
+    DiffusionPrior,
+    MixturePrior,
+    stratified_times,
+)
+from hvrt_diffuser.image_models.dvp_vae.pseudoinput import (
+    Downsampled,
+    Pseudoinput,
+    cosine_basis,
+)
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
 COLOUR = Architecture(
@@ -46,12 +55,23 @@ COLOUR = Architecture(
     blocks=1,
     latent_channels=2,
     strided_stem=False,
-    dct_size=4,
+    pseudoinput_size=4,
     gamma=(-10.0, 7.0),
     denoiser_width=16,
     denoiser_blocks=1,
     components=3,
 )
+
+
+GREY = REDUCED_MNIST.architecture
+CPU = torch.device("cpu")
+COMPARED = {  # with the published model
+    "classes": replace(GREY, classes=10),
+    "downsampled": replace(GREY, pseudoinput="downsampled"),
+    "mixture": replace(GREY, pseudoinput_prior="mixture", classes=10),
+    "no aggregation": replace(GREY, aggregation=False),
+    "size 11": replace(GREY, pseudoinput_size=11),
+}
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -69,6 +89,15 @@ def build(architecture: Architecture, seed: int = 0) -> DVPVAE:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return DVPVAE(architecture).eval()
+
+
+def moved(architecture: Architecture) -> DVPVAE:
+    """A network whose every weight is random: parts of it start with zeros."""
+    built, stream = build(architecture), source(4)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=stream))
+    return built
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +162,15 @@ def test_the_image_of_a_pseudoinput_is_the_digit_blurred(pixels: Tensor) -> None
     own = (image - (2 * pixels - 1)).square().flatten(1).sum(1)
     other = (image - (2 * pixels.roll(7, 0) - 1)).square().flatten(1).sum(1)
     assert (own < other).all()
+
+
+def test_a_downsampled_pseudoinput_is_the_means_of_squares(pixels: Tensor) -> None:
+    part = Downsampled((1, 28, 28), 7)
+    part.fit(pixels)
+    means = pixels.view(-1, 1, 7, 4, 7, 4).mean(dim=(3, 5))
+    assert torch.allclose(part(pixels), 2 * means - 1, atol=1e-6)
+    assert torch.allclose(part.back(part(torch.ones(1, 1, 28, 28))), torch.ones(1, 1, 28, 28))
+    assert list(part.parameters()) == []
 
 
 # ---- densities
@@ -204,7 +242,7 @@ class ExactDenoiser(nn.Module):
         super().__init__()
         self.mean, self.variance, self.gamma = mean, deviation**2, gamma
 
-    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+    def forward(self, z: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         gamma = (self.gamma[0] + (self.gamma[1] - self.gamma[0]) * t)[:, None, None, None]
         kept, lost = torch.sigmoid(-gamma), torch.sigmoid(gamma)
         return lost.sqrt() * (z - kept.sqrt() * self.mean) / (kept * self.variance + lost)
@@ -282,6 +320,42 @@ def test_ancestral_sampling_with_the_exact_denoiser_draws_its_distribution() -> 
     assert u.std().item() == pytest.approx(0.3, abs=0.01)
 
 
+# ---- a mixture in the diffusion's place
+
+
+@pytest.fixture
+def mixture() -> MixturePrior:
+    """Of two classes and five Gaussians, in six dimensions."""
+    prior = MixturePrior((1, 2, 3), 5, 2)
+    prior.start(torch.rand(50, 1, 2, 3, generator=source()), source(1))
+    with torch.no_grad():
+        prior.weight.copy_(torch.randn(2, 5, generator=source(2)))
+    return prior
+
+
+def test_the_density_of_a_mixture_is_that_of_torch(mixture: MixturePrior) -> None:
+    u, labels = torch.rand(7, 1, 2, 3, generator=source(3)), torch.arange(7) % 2
+    deviation = (0.5 * mixture.log_variance).exp()
+    each = torch.distributions.Independent(torch.distributions.Normal(mixture.mean, deviation), 1)
+    for c in range(2):
+        weights = torch.distributions.Categorical(logits=mixture.weight[c])
+        whole = torch.distributions.MixtureSameFamily(weights, each)
+        found = mixture.surprise(u, labels)[labels == c]
+        assert torch.allclose(found, -whole.log_prob(u.flatten(1))[labels == c], atol=1e-4)
+    assert torch.equal(mixture.mean_bound(u, 3, source(), labels), mixture.surprise(u, labels))
+
+
+def test_draws_of_a_mixture_have_its_density(mixture: MixturePrior) -> None:
+    """The mean of -log r over draws of the class is least under that class."""
+    for c in range(2):
+        labels = torch.full((4000,), c)
+        drawn = mixture.sample(4000, 1, source(5), labels)
+        own, other = (mixture.surprise(drawn, each).mean() for each in (labels, 1 - labels))
+        assert own < other - 0.02
+        mean = (mixture.weight[c].softmax(0)[:, None] * mixture.mean).sum(0)
+        assert torch.allclose(drawn.flatten(1).mean(0), mean, atol=0.03)
+
+
 # ---- importance weights
 
 
@@ -312,23 +386,65 @@ def test_more_draws_tighten_the_bound_up_to_the_truth() -> None:
 def test_every_latent_changes_the_image(architecture: Architecture) -> None:
     built = build(architecture)
     u = built.prior.sample(2, 3, source())
-    latents, _, priors = built.descend(u, None, source())
-    assert len(latents) == len(priors) == sum(n for _, n in architecture.scales)
-    whole = built.decode(latents)
+    found = built.descend(u, None, source())
+    latents = found.latents
+    assert len(latents) == len(found.priors) == sum(n for _, n in architecture.scales)
+    whole = built.decode(found)
     for i in range(len(latents)):
         without = [torch.zeros_like(z) if j == i else z for j, z in enumerate(latents)]
-        assert not torch.allclose(built.decode(without), whole, atol=1e-4)
+        assert not torch.allclose(built.decode(found._replace(latents=without)), whole, atol=1e-4)
 
 
 def test_levels_go_from_coarse_to_fine(model: DVPVAE) -> None:
-    latents, _, _ = model.descend(torch.zeros(1, 1, 3, 3), None, source())
-    assert [z.shape[-1] for z in latents] == [7, 7, 14, 14]
+    found = model.descend(torch.zeros(1, 1, 3, 3), None, source())
+    assert [z.shape[-1] for z in found.latents] == [7, 7, 14, 14]
 
 
 def test_the_state_ends_before_the_last_latent(model: DVPVAE) -> None:
     last = model.levels[-1]
     assert not hasattr(last, "merge")
     assert not hasattr(last, "from_latent")
+
+
+def test_what_the_state_becomes_reaches_the_image_without_aggregation_alone() -> None:
+    for aggregation in (True, False):
+        built = build(replace(GREY, aggregation=aggregation))
+        found = built.descend(torch.zeros(2, 1, 3, 3), None, source())
+        other = built.decode(found._replace(state=found.state + 1))
+        assert torch.equal(built.decode(found), other) == aggregation
+
+
+def test_both_priors_see_the_class_and_the_posterior_through_the_state_alone(
+    pixels: Tensor,
+) -> None:
+    built = moved(replace(GREY, classes=3))
+    zeros, ones = (torch.full((2,), c) for c in (0, 1))
+    u, t = torch.zeros(2, 1, 3, 3), torch.full((2,), 0.5)
+    assert isinstance(built.prior, DiffusionPrior)
+    assert not torch.equal(built.prior.denoiser(u, t, zeros), built.prior.denoiser(u, t, ones))
+    features = built.features(pixels[:2])
+    one, other = (built.descend(u, features, source(), labels) for labels in (zeros, ones))
+    assert torch.equal(one.posteriors[0].mean, other.posteriors[0].mean)
+    assert all(
+        not torch.equal(p.mean, q.mean) for p, q in zip(one.priors, other.priors, strict=True)
+    )
+    drawn = [built.sample(2, 3, source(), labels) for labels in (zeros, ones, ones)]
+    assert torch.equal(drawn[1], drawn[2])
+    assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_a_model_of_classes_does_without_labels_nowhere(pixels: Tensor) -> None:
+    built = build(replace(GREY, classes=10))
+    for call in (
+        lambda: built.sample(2, 3, source()),
+        lambda: built(pixels[:2], source()),
+        lambda: bounds(built, pixels[:2], source=source()),
+        lambda: train(pixels.byte(), built.architecture, quick(), seed=0, device=CPU),
+    ):
+        with pytest.raises(InputError, match="no labels were given to a DVP-VAE of 10 classes"):
+            call()
+    with pytest.raises(InputError, match="3 labels were given for 2 images"):
+        bounds(built, pixels[:2], source=source(), labels=torch.arange(3))
 
 
 def test_the_prior_never_sees_the_encoder(pixels: Tensor) -> None:
@@ -347,8 +463,9 @@ def test_the_posterior_sees_the_image_and_the_context_only_through_the_state(
 ) -> None:
     features = model.features(pixels[:2])
     one, other = (model.descend(u, features, source()) for u in torch.randn(2, 2, 1, 3, 3))
-    assert torch.equal(one[1][0].mean, other[1][0].mean)  # of the first level: no state yet
-    assert not torch.equal(one[2][0].mean, other[2][0].mean)
+    pairs = zip(one.posteriors[:1], other.posteriors[:1], strict=True)
+    assert all(torch.equal(p.mean, q.mean) for p, q in pairs)  # of the first level: no state yet
+    assert not torch.equal(one.priors[0].mean, other.priors[0].mean)
 
 
 def test_a_network_is_rebuilt_from_json(model: DVPVAE) -> None:
@@ -356,6 +473,34 @@ def test_a_network_is_rebuilt_from_json(model: DVPVAE) -> None:
     rebuilt.load_state_dict(model.state_dict())
     assert rebuilt.architecture == model.architecture
     assert torch.equal(rebuilt.sample(3, 5, source()), model.sample(3, 5, source()))
+
+
+@pytest.mark.parametrize("size", [0, 29])
+def test_a_pseudoinput_of_more_numbers_than_pixels_is_refused(size: int) -> None:
+    with pytest.raises(InputError, match=f"pseudoinput_size is {size} for images of 28 x 28"):
+        replace(GREY, pseudoinput_size=size)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_what_is_compared_with_is_trained_bounded_rebuilt_and_drawn_from(
+    digits: LabelledImages, name: str
+) -> None:
+    images, labels = digits.images[:320], digits.labels[:320]
+    built, (row,) = train(
+        images, COMPARED[name], quick(epochs=1), labels=labels, seed=0, device=CPU
+    )
+    assert math.isfinite(row["loss"])
+    binary = binarise(images[:8], source())
+    asked: dict[str, Any] = {"labels": labels[:8], "iwae_samples": 3, "iwae_images": 5, "times": 8}
+    found = bounds(built, binary, source=source(), **asked)
+    parts = found.nll + found.pseudoinput + found.label + sum(found.levels)
+    assert found.elbo == pytest.approx(parts, rel=1e-5)
+    assert found.iwae is not None
+    rebuilt = DVPVAE(**json.loads(json.dumps(built.size))).eval()
+    rebuilt.load_state_dict(built.state_dict())
+    drawn, again = (each.sample(8, 5, source(), labels[:8]) for each in (built, rebuilt))
+    assert torch.equal(drawn, again)
+    assert drawn.shape == (8, 1, 28, 28)
 
 
 def test_scales_that_no_halving_reaches_are_refused() -> None:
@@ -381,6 +526,9 @@ def test_colour_images_train_and_come_out_in_range() -> None:
     options = TrainingOptions(epochs=1, batch_size=16)
     built, (row,) = train(images, COLOUR, options, seed=0, device=torch.device("cpu"))
     assert math.isfinite(row["loss"])
+    pixels = images.float() / 255  # which the encoder sees standardised
+    assert torch.allclose(built.centre[:, 0, 0], pixels.mean(dim=(0, 2, 3)), atol=1e-5)
+    assert torch.allclose(built.spread[:, 0, 0], pixels.std(dim=(0, 2, 3)), atol=1e-5)
     drawn = built.sample(2, 3, source())
     assert drawn.shape == (2, 3, 16, 16)
     assert torch.allclose(drawn * 255, (drawn * 255).round(), atol=1e-4)
@@ -415,6 +563,49 @@ def test_training_estimates_the_bound_that_is_reported(model: DVPVAE, pixels: Te
     found = bounds(model, pixels, source=source(), times=64)
     error = 4 * estimate.total.std().item() / math.sqrt(len(many))
     assert abs(estimate.total.mean().item() - found.elbo) < error + 0.5
+
+
+def test_the_bound_of_classes_is_of_images_alone(pixels: Tensor) -> None:
+    """p(x) >= p(x|y) p(y): what is not known of the class is paid for."""
+    labels = torch.arange(8) % 4
+    built = build(replace(GREY, classes=4))
+    built.share.copy_(torch.tensor([0.4, 0.3, 0.2, 0.1]))
+    found = bounds(built, pixels[:8], source=source(), labels=labels, iwae_samples=1)
+    assert found.label == pytest.approx(-built.share.log().mean().item())
+    known = build(replace(GREY, classes=4))
+    known.share.fill_(1)
+    given = bounds(known, pixels[:8], source=source(), labels=labels, iwae_samples=1)
+    assert given.iwae is not None and found.iwae is not None
+    assert found.elbo - given.elbo == pytest.approx(found.label, abs=1e-3)
+    assert found.iwae - given.iwae == pytest.approx(found.label, abs=1e-3)
+
+
+def test_bits_per_dimension_are_those_of_colour() -> None:
+    images = torch.randint(0, 256, (4, 3, 16, 16), generator=source()) / 255
+    found = bounds(build(COLOUR), images, source=source(), times=4)
+    assert found.bits_per_dim == pytest.approx(found.elbo / math.log(2) / (3 * 16 * 16))
+    grey = bounds(build(GREY), torch.zeros(4, 1, 28, 28), source=source(), times=4)
+    assert grey.bits_per_dim is None
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (torch.full((2, 1, 28, 28), 0.25), "the value 0.25 were given, expected zeros and ones"),
+        (torch.ones(2, 1, 28, 28, dtype=torch.uint8), r"type torch\.uint8 were given"),
+        (torch.zeros(2, 3, 32, 32), r"expected \(n, 1, 28, 28\)"),
+    ],
+)
+def test_images_that_are_not_as_the_likelihood_has_them_are_refused(
+    model: DVPVAE, images: Tensor, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        bounds(model, images, source=source())
+
+
+def test_colour_beyond_its_range_is_refused() -> None:
+    with pytest.raises(InputError, match="the value 7 were given, expected grey levels"):
+        bounds(build(COLOUR), torch.full((2, 3, 16, 16), 7.0), source=source())
 
 
 # ---- training
@@ -478,23 +669,25 @@ def test_resuming_gives_the_same_losses_and_weights(digits: LabelledImages, tmp_
 
 
 @pytest.mark.slow
-def test_validation_images_are_measured_and_change_nothing(
+def test_what_is_measured_after_an_epoch_changes_nothing(
     digits: LabelledImages, tmp_path: Path
 ) -> None:
     images, cpu = digits.images[::50], torch.device("cpu")
     unseen = (digits.images[25:2000:50] > 127).float()
     arguments = (images, REDUCED_MNIST.architecture, quick(ema_decay=0.0))
+
+    def look(model: DVPVAE) -> dict[str, float]:
+        return {"elbo": bounds(model, unseen, source=source()).elbo}
+
     alone, before = train(*arguments, seed=0, device=cpu)
     kept = Checkpoint(tmp_path / "state")
-    built, history = train(*arguments, seed=0, device=cpu, checkpoint=kept, validation=unseen)
+    built, history = train(*arguments, seed=0, device=cpu, checkpoint=kept, look=look)
     assert [row | {"validation": None} for row in history] == before
     pairs = zip(alone.state_dict().values(), built.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    rows = [row["validation"] for row in history]
-    assert rows[0] > rows[-1] > 0
-    # Other noise than here, of which 40 images keep a little.
-    assert rows[-1] == pytest.approx(bounds(built, unseen, source=source()).elbo, rel=0.03)
-    _, again = train(*arguments, seed=0, device=cpu, checkpoint=kept, validation=unseen)
+    rows = [row["validation"]["elbo"] for row in history]
+    assert rows[0] > rows[-1] == bounds(built, unseen, source=source()).elbo > 0
+    _, again = train(*arguments, seed=0, device=cpu, checkpoint=kept, look=look)
     assert again == history
 
 
@@ -503,6 +696,45 @@ def test_the_seed_decides(digits: LabelledImages) -> None:
     cpu = torch.device("cpu")
     one, again, other = (train(*arguments, seed=s, device=cpu)[1] for s in (0, 0, 1))
     assert one == again != other
+
+
+def test_a_class_is_drawn_when_it_is_asked_for() -> None:
+    """Bright above, or below, by the class: images that nobody mistakes."""
+    labels = torch.arange(64) % 2
+    images = torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
+    images[labels == 0, :, :14] = 255
+    images[labels == 1, :, 14:] = 255
+    options = quick(epochs=20, batch_size=16)
+    built, _ = train(images, replace(GREY, classes=2), options, labels=labels, seed=0, device=CPU)
+    asked = torch.arange(100) % 2
+    drawn = built.sample(100, 25, source(), asked)
+    above = drawn[:, :, :14].mean(dim=(1, 2, 3)) > drawn[:, :, 14:].mean(dim=(1, 2, 3))
+    assert (above == (asked == 0)).sum() > 75, "of 50 by chance, and 5 more by luck"
+
+
+def test_labels_of_no_class_are_refused(digits: LabelledImages) -> None:
+    labels = torch.zeros(64, dtype=torch.long)
+    with pytest.raises(InputError, match=r"values \[0\], expected every class from 0 to 9"):
+        train(digits.images[:64], COMPARED["classes"], quick(), labels=labels, seed=0, device=CPU)
+
+
+def test_a_checkpoint_of_another_setting_is_told_by_its_name(
+    digits: LabelledImages, tmp_path: Path
+) -> None:
+    some, kept = (digits.images[:320], digits.labels[:320]), Checkpoint(tmp_path / "state")
+    with pytest.raises(CutOffError):
+        DVPVAEEstimator(epochs=3).fit(*some, seed=0, device=CPU, checkpoint=Failing(kept.path))
+    with pytest.raises(InputError, match=r"with conditional True, while this one has .* False"):
+        DVPVAEEstimator(epochs=3, conditional=False).fit(*some, seed=0, device=CPU, checkpoint=kept)
+    with pytest.raises(InputError, match="with setting reduced_mnist, while this one has setting "):
+        DVPVAEEstimator(epochs=3, setting="mnist", batch_size=128).fit(
+            *some, seed=0, device=CPU, checkpoint=kept
+        )
+
+
+def test_a_setting_of_another_shape_is_told_with_one_that_fits(digits: LabelledImages) -> None:
+    with pytest.raises(InputError, match=r"dvp_vae\.setting to reduced_mnist or mnist or omniglot"):
+        DVPVAEEstimator(setting="cifar10").check(digits.images, digits.labels)
 
 
 def test_an_unknown_setting_is_refused() -> None:

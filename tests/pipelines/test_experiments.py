@@ -13,12 +13,16 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.experiments import expand
 from hvrt_diffuser.experiments.jobs import space_of
+from hvrt_diffuser.experiments.likelihoods import likelihood_jobs
+from hvrt_diffuser.image_models import DVPVAEEstimator
 from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.pipelines.experiments.nodes import measure_jobs, measure_sweep
 from hvrt_diffuser.pipelines.experiments.parameters import (
+    LIKELIHOODS,
     SWEEPS,
     BaseOptions,
     ExperimentOptions,
+    LikelihoodOptions,
     check_experiments,
 )
 from hvrt_diffuser.pipelines.experiments.pipeline import EXPERIMENTS, create_experiment
@@ -158,4 +162,23 @@ def test_a_point_of_a_search_that_cannot_be_made_is_refused_before_anything_runs
 
 
 def test_the_configured_experiments_pass() -> None:
-    check_experiments(completed(), {f"params:{name}" for name in EXPERIMENTS}, EXPERIMENTS)
+    asked = {f"params:{name}" for name in (*EXPERIMENTS, LIKELIHOODS)}
+    check_experiments(completed(), asked, EXPERIMENTS)
+
+
+@pytest.mark.parametrize("env", ["base", "test", "mnist"])
+def test_the_experiment_of_bounds_leaves_out_one_part_at_a_time(env: str) -> None:
+    options = LikelihoodOptions.model_validate(configured(env)[LIKELIHOODS])
+    jobs = likelihood_jobs(LIKELIHOODS, options, BASE)
+    published = DVPVAEEstimator(conditional=False).model_dump()
+    for job in jobs:
+        own = job.sampler.model_dump()
+        assert sum(own[option] != published[option] for option in own) <= 1
+    sizes = [job.values["sampler.pseudoinput_size"] for job in jobs if job.values]
+    assert (min(sizes), max(sizes)) == (3, 11)
+
+
+def test_a_job_of_bounds_that_cannot_be_made_is_refused_before_anything_runs() -> None:
+    jobs = {"hvrt": {}}
+    with pytest.raises(InputError, match=r"dvp_vae\.jobs\.hvrt has hvrt, expected dvp_vae"):
+        check_experiments(completed(dvp_vae={"jobs": jobs}), {"params:dvp_vae"}, EXPERIMENTS)

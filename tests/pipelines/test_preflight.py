@@ -178,6 +178,10 @@ MORE = {
         {"generation": {"sampler": "dvp_vae"}},
         "the model dvp_vae: images of shape .* expected at least a batch",
     ),
+    "a whole model of another setting": (
+        {"generation": {"sampler": "dvp_vae"}, "samplers": {"dvp_vae": {"setting": "cifar10"}}},
+        "the model dvp_vae: images of shape .* expected at least a batch",
+    ),
     "classes of balance": ({"balance": {"counts": {"owl": 3}}}, "balance.counts names the class"),
     "more than a class has": (
         {"balance": {"counts": {"cat": 25}}},
@@ -188,6 +192,35 @@ MORE = {
         r"shots\.shots asks for 25 images .* class cat has 24",
     ),
 }
+
+
+ASKS = {
+    "generation.class_id": ({"class_id": "dog"}, "synthetic_images"),
+    "generation.counts": ({"counts": 3}, "added_images"),
+    "generation.balance": ({"balance": True}, "added_images"),
+    "tstr": ({}, "tstr_metrics"),
+    "balance": ({}, "balance_metrics"),
+    "export": ({}, "exported_dataset"),
+}
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_classes_are_not_asked_of_a_model_that_learns_none(name: str) -> None:
+    asked, made = ASKS[name]
+    train, test = hold_out(images({"cat": 200, "dog": 200}, side=28), 0.2, seed=0)
+
+    def told(conditional: bool) -> list[str]:
+        options = {"dvp_vae": {"conditional": conditional}}
+        generation = {"sampler": "dvp_vae", **asked}
+        given = {"run_name": "x", "generation": generation, "samplers": options}
+        made_too = {"latent_sampler", made}
+        found = problems(train, test, check_parameters(given), made_too, 1e6, 1e6)
+        return [str(refuse([each], ["kedro", "run"])) for each in found]
+
+    assert not told(True)
+    [said] = told(False)
+    assert f"(samplers.dvp_vae.conditional is false), and {name} asks for images of" in said
+    assert said.endswith("--params samplers.dvp_vae.conditional=True")
 
 
 @pytest.mark.parametrize("case", MORE)

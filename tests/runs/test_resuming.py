@@ -133,6 +133,28 @@ class TestKilled:
         assert project.hashes() == before
 
 
+def test_a_whole_model_that_was_killed_goes_on_to_the_same_bytes(
+    finished_copy: Any, tmp_path: Path, kedro: Any, start: Any
+) -> None:
+    chosen = "generation.sampler=dvp_vae,samplers.dvp_vae.epochs=3"
+    arguments = ("run", "--env", "test", "--nodes", "hvrt_fitting.fit_sampler", "--params", chosen)
+    finished_copy.file("06_models", "latent_sampler.safetensors").unlink()
+    whole = finished_copy.copy(tmp_path / "whole")
+    process = start(finished_copy, *arguments)
+    try:
+        wait_for(checkpoint(finished_copy, "latent_sampler"), process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not finished_copy.file("06_models", "latent_sampler.safetensors").exists()
+    done = kedro(finished_copy, *arguments)
+    assert "taken from the checkpoint" in done.stdout + done.stderr
+    kedro(whole, *arguments)
+    one, other = (p.file("06_models", "latent_sampler.safetensors") for p in (finished_copy, whole))
+    assert one.read_bytes() == other.read_bytes()
+    assert not checkpoint(finished_copy, "latent_sampler").exists()
+
+
 class TestInterrupted:
     def test_control_c_breaks_nothing_and_shows_no_traceback(
         self, project: Any, start: Any

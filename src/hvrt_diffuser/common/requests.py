@@ -35,9 +35,10 @@ def check_requested_labels(n: int, labels: Tensor | None, n_classes: int) -> Non
         raise InputError(f"labels of type {labels.dtype} were given, expected int64: convert them")
     unknown = (labels < 0) | (labels >= n_classes)
     if unknown.any():
+        known = f"one of 0 to {n_classes - 1}" if n_classes > 1 else "0, the only class there is"
         raise InputError(
-            f"class {int(labels[unknown].min())} was asked for, expected one of 0 to "
-            f"{n_classes - 1}: choose a class that the sampler was fitted on"
+            f"class {int(labels[unknown].min())} was asked for, expected {known}: choose a class "
+            "that the sampler was fitted on"
         )
 
 

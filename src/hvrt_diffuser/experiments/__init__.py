@@ -3,7 +3,14 @@
 from hvrt_diffuser.experiments.experiment import run_experiment
 from hvrt_diffuser.experiments.jobs import Job, expand
 from hvrt_diffuser.experiments.ledger import Ledger, Work
-from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions, JobGroup
+from hvrt_diffuser.experiments.likelihood_pictures import plot_likelihoods, show_likelihoods
+from hvrt_diffuser.experiments.likelihoods import LikelihoodRunner
+from hvrt_diffuser.experiments.options import (
+    BaseOptions,
+    ExperimentOptions,
+    JobGroup,
+    LikelihoodOptions,
+)
 from hvrt_diffuser.experiments.pictures import plot_frontier, plot_rivals, plot_sweep
 from hvrt_diffuser.experiments.runner import Runner
 from hvrt_diffuser.experiments.store import AutoencoderStore
@@ -16,13 +23,17 @@ __all__ = [
     "Job",
     "JobGroup",
     "Ledger",
+    "LikelihoodOptions",
+    "LikelihoodRunner",
     "Runner",
     "Work",
     "expand",
     "floors",
     "plot_frontier",
+    "plot_likelihoods",
     "plot_rivals",
     "plot_sweep",
     "run_experiment",
+    "show_likelihoods",
     "summarise",
 ]

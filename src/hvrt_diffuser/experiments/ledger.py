@@ -111,7 +111,7 @@ class Ledger:
         if known is not None:
             return known
         before = self._read(work.identity) or {}
-        kept = self._draws(work.identity) if before else None
+        kept = self.draws(work.identity) if before else None
         measures, draws = work.measure(before, kept)
         path = self.path(work.identity)
         if draws is not None:
@@ -130,7 +130,8 @@ class Ledger:
         """The file of an entry."""
         return self.folder / f"{hashed(identity)}.json"
 
-    def _draws(self, identity: Mapping[str, Any]) -> Tensors | None:
+    def draws(self, identity: Mapping[str, Any]) -> Tensors | None:
+        """The draws that were kept of an entry; None where there are none."""
         path = self.path(identity).with_suffix(".safetensors")
         return read_tensors(path, KIND)[0] if path.exists() else None
 

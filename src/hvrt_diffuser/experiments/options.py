@@ -28,6 +28,7 @@ __all__ = [
     "BaseOptions",
     "ExperimentOptions",
     "JobGroup",
+    "LikelihoodOptions",
     "SearchOptions",
     "TuningOptions",
     "WarmStartOptions",
@@ -146,3 +147,23 @@ class ExperimentOptions(Options):
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         named_metrics(names)
         return names
+
+
+class LikelihoodOptions(Options):
+    """DVP-VAEs side by side, and how the likelihood of test images is bounded."""
+
+    seeds: Repetitions = Field(3, description="trainings of a job")
+    images: Count = Field(10_000, ge=2, description="test images at most, of -ELBO in the end")
+    iwae_images: Count = Field(
+        1000, description="of these, at most, of the importance-weighted bound"
+    )
+    iwae_samples: Count = Field(100, le=10_000, description="draws of it for each image")
+    epoch_images: Count = Field(1000, ge=2, description="test images at most after every epoch")
+    epoch_iwae_samples: Count = Field(10, le=10_000, description="draws for each of them")
+    times: Count = Field(
+        64, le=10_000, description="of the diffusion's bound, stratified, for each draw"
+    )
+    published: Changes | None = Field(
+        None, description="a figure of others to stand in the rows, as it was published"
+    )
+    jobs: dict[str, JobGroup | None] = Field({}, description="by name; null leaves one out")

@@ -222,7 +222,8 @@ class Runner:
             "leaves": getattr(part, "n_leaves", None),
         }
         if job.sampler.kind == "images":
-            measures["nelbo"] = job.sampler.bound(fitted, self.test.images, seed)  # type: ignore[attr-defined]
+            test = self.test.images, self.test.labels
+            measures["nelbo"] = job.sampler.bound(fitted, *test, seed)  # type: ignore[attr-defined]
         return measures, bench.packed(drawing)
 
     def bench(self, job: Job) -> Bench:

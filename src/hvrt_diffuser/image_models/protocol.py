@@ -92,6 +92,15 @@ class ImageModelEstimator(Estimator):
         """
         return check_images(images, labels)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether it learns classes, so that images of one can be asked for."""
+        return True
+
+    def as_long_on(self, n: int, n_all: int) -> Self:
+        """The same, to take as many optimiser steps on n images as it would on n_all."""
+        return self
+
     def shortened(self, share: float) -> Self:
         """The same with this share of its ``training_steps``, at least one: to try options by."""
         steps = self.model_dump()["training_steps"]
@@ -122,12 +131,13 @@ class ImageModelEstimator(Estimator):
             FloatingPointError: the loss became infinite or NaN.
         """
 
-    def bound(self, model: Any, images: Tensor, seed: int) -> float | None:
+    def bound(self, model: Any, images: Tensor, labels: Tensor, seed: int) -> float | None:
         """-ELBO of images, made binary, in nats per image; None for a model without one.
 
         Args:
             model: that it has fitted.
             images: uint8 (n, c, h, w).
+            labels: int64 (n,), which may help to bound, and are no part of what is bounded.
             seed: of posterior draws.
         """
         return None

@@ -202,7 +202,8 @@ def fit_on_few(
 ) -> HVRTDiffuser:
     """A generator that has seen these images alone.
 
-    A convolutional autoencoder takes as many optimiser steps as on ``n_all`` images: more passes.
+    A convolutional autoencoder, or a whole model, takes as many optimiser steps as on ``n_all``
+    images: more passes.
     A batch is at most half of the images that it is trained on.
 
     Args:
@@ -219,7 +220,8 @@ def fit_on_few(
         InputError: too few images to train or to fit on.
     """
     if estimator.kind == "images":
-        return HVRTDiffuser(None, estimator.fit(images, labels, seed=seed, device=device))
+        whole = estimator.as_long_on(len(images), n_all)
+        return HVRTDiffuser(None, whole.fit(images, labels, seed=seed, device=device))
     if isinstance(training, TrainingOptions):
         plan, n = training.plan(n_all), len(images)
         half = (n - round(n * training.validation_fraction)) // 2

@@ -21,7 +21,7 @@ from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions, BaselineOptions
 from hvrt_diffuser.pipelines.data_ingest.parameters import DatasetOptions
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluationOptions
-from hvrt_diffuser.pipelines.experiments.parameters import ExperimentOptions
+from hvrt_diffuser.pipelines.experiments.parameters import ExperimentOptions, LikelihoodOptions
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
 from hvrt_diffuser.pipelines.generation.parameters import GenerationOptions
 from hvrt_diffuser.pipelines.latent_encoding.parameters import LatentEncodingOptions
@@ -84,6 +84,7 @@ class Parameters(Options):
     phase3: ExperimentOptions = ExperimentOptions()
     hpo: ExperimentOptions = ExperimentOptions()
     optimise: ExperimentOptions = ExperimentOptions()
+    dvp_vae: LikelihoodOptions = LikelihoodOptions()
 
 
 RENAMED = {"hvrt_fitting": "samplers.hvrt", "flow": "samplers.flow_map"}

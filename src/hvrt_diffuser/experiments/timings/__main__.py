@@ -14,7 +14,6 @@ from typing import Any
 from hvrt_diffuser.common import terminal
 from hvrt_diffuser.common.files import whole_file
 from hvrt_diffuser.experiments.timings.decoding import decoding
-from hvrt_diffuser.experiments.timings.dvp_vae import train_dvp_vae
 from hvrt_diffuser.experiments.timings.finished import load_bench
 from hvrt_diffuser.experiments.timings.fitting import faster_fit, growth
 from hvrt_diffuser.experiments.timings.one_pass import one_pass
@@ -35,7 +34,6 @@ RATIOS: dict[str, Callable[[Bench, Callable[[Any], None]], list[Entry]]] = {
 # Each with a file of its own.
 OTHERS: dict[str, Callable[[Bench, Callable[[str], None]], dict[str, Any]]] = {
     "benchmark_times": one_pass,
-    "dvp_vae": train_dvp_vae,
 }
 
 
@@ -50,7 +48,7 @@ def main() -> None:
         nargs="+",
         choices=[*RATIOS, *OTHERS],
         default=[*RATIOS],
-        help=f"default: all but {' and '.join(OTHERS)}, which train other models",
+        help=f"default: all but {' and '.join(OTHERS)}, which trains another model",
     )
     options = parser.parse_args()
     output = options.output or options.data / "08_reporting" / options.run_name

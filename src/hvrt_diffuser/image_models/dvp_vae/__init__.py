@@ -4,7 +4,7 @@ from hvrt_diffuser.image_models.dvp_vae.bounds import Bounds, bounds
 from hvrt_diffuser.image_models.dvp_vae.generator import DVPVAEEstimator, DVPVAEGenerator
 from hvrt_diffuser.image_models.dvp_vae.model import DVPVAE, Architecture
 from hvrt_diffuser.image_models.dvp_vae.settings import REDUCED_MNIST, SETTINGS, Setting
-from hvrt_diffuser.image_models.dvp_vae.training import TrainingOptions, binarise, train
+from hvrt_diffuser.image_models.dvp_vae.training import TrainingOptions, train
 
 __all__ = [
     "DVPVAE",
@@ -16,7 +16,6 @@ __all__ = [
     "DVPVAEGenerator",
     "Setting",
     "TrainingOptions",
-    "binarise",
     "bounds",
     "train",
 ]

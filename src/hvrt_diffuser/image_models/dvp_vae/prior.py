@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Denoiser", "DiffusionPrior", "stratified_times"]
+__all__ = ["Denoiser", "DiffusionPrior", "MixturePrior", "stratified_times"]
 
 GROUPS = 16
 FREQUENCIES = 16
@@ -35,11 +35,12 @@ class Denoiser(nn.Module):
         channels: c.
         width: of the hidden layers, a multiple of 16.
         blocks: on the way in, and as many on the way out.
+        classes: one of which it is told; 0 is none.
     """
 
     frequencies: Tensor
 
-    def __init__(self, channels: int, width: int, blocks: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, classes: int) -> None:
         super().__init__()
         exponents = torch.linspace(0, math.log(1000.0), FREQUENCIES)
         self.register_buffer("frequencies", exponents.exp(), persistent=False)
@@ -55,11 +56,15 @@ class Denoiser(nn.Module):
         )
         for parameter in self.leave[2].parameters():
             nn.init.zeros_(parameter)
+        self.label = nn.Embedding(classes, 2 * width) if classes else None
 
-    def forward(self, z: Tensor, t: Tensor) -> Tensor:
-        """The noise (n, c, d, d) in z (n, c, d, d) at times t (n,)."""
+    def forward(self, z: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The noise (n, c, d, d) in z (n, c, d, d) at times t (n,), of classes (n,)."""
         angle = t[:, None] * self.frequencies
-        time = F.silu(self.time(torch.cat([angle.cos(), angle.sin()], dim=1)))  # (n, 2 width)
+        time = self.time(torch.cat([angle.cos(), angle.sin()], dim=1))  # (n, 2 width)
+        if self.label is not None:
+            time = time + self.label(labels)
+        time = F.silu(time)
         h = self.enter(z)
         skipped = []
         for block in self.down:
@@ -136,9 +141,11 @@ class DiffusionPrior(nn.Module):
         gamma = self.gamma(t)[:, None, None, None]
         return torch.sigmoid(-gamma).sqrt() * u + torch.sigmoid(gamma).sqrt() * noise
 
-    def diffusion_loss(self, u: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def diffusion_loss(
+        self, u: Tensor, t: Tensor, noise: Tensor, labels: Tensor | None = None
+    ) -> Tensor:
         """An unbiased estimate (n,) of the loss of continuous time, in nats, for t ~ U(0, 1)."""
-        error = noise - self.denoiser(self.corrupt(u, t, noise), t)
+        error = noise - self.denoiser(self.corrupt(u, t, noise), t, labels)
         return 0.5 * (self.last - self.first) * error.square().flatten(1).sum(dim=1)
 
     def end_losses(self, u: Tensor) -> Tensor:
@@ -149,21 +156,25 @@ class DiffusionPrior(nn.Module):
         whole = kept * u.square().flatten(1).sum(dim=1) + d * (lost - math.log(lost) - 1)
         return reconstruction + 0.5 * whole
 
-    def bound(self, u: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def bound(self, u: Tensor, t: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """An estimate (n,) of an upper bound of -log r(u), in nats; unbiased for t ~ U(0, 1)."""
-        return self.diffusion_loss(u, t, noise) + self.end_losses(u)
+        return self.diffusion_loss(u, t, noise, labels) + self.end_losses(u)
 
     @torch.no_grad()
-    def mean_bound(self, u: Tensor, times: int, source: torch.Generator) -> Tensor:
+    def mean_bound(
+        self, u: Tensor, times: int, source: torch.Generator, labels: Tensor | None = None
+    ) -> Tensor:
         """The mean (n,) of :meth:`bound` over as many stratified times and noises for each row."""
         total = torch.zeros(len(u), device=u.device)
         for t in stratified_times(len(u), times, source):
             noise = torch.randn(u.shape, generator=source, device=u.device)
-            total += self.diffusion_loss(u, t, noise)
+            total += self.diffusion_loss(u, t, noise, labels)
         return total / times + self.end_losses(u)
 
     @torch.no_grad()
-    def sample(self, n: int, steps: int, source: torch.Generator) -> Tensor:
+    def sample(
+        self, n: int, steps: int, source: torch.Generator, labels: Tensor | None = None
+    ) -> Tensor:
         """Draws (n, c, d, d) by ancestral sampling; what is predicted is clipped to [-1, 1].
 
         The last prediction is the draw.
@@ -174,7 +185,7 @@ class DiffusionPrior(nn.Module):
             t = torch.full((n,), i / steps, device=device)
             gamma, later = self.gamma(t)[0], self.gamma(t - 1 / steps)[0]
             kept, left = torch.sigmoid(-gamma), torch.sigmoid(-later)  # shares of signal variance
-            u = (z - (1 - kept).sqrt() * self.denoiser(z, t)) / kept.sqrt()
+            u = (z - (1 - kept).sqrt() * self.denoiser(z, t, labels)) / kept.sqrt()
             u = u.clamp(-1, 1)
             if i == 1:
                 return u
@@ -183,3 +194,63 @@ class DiffusionPrior(nn.Module):
             noise = torch.randn(z.shape, generator=source, device=device)
             z = mean + ((1 - left) * removed).sqrt() * noise
         return z
+
+
+class MixturePrior(nn.Module):
+    """r(u) as a mixture of Gaussians, whose weights depend on the class: known exactly.
+
+    Args:
+        shape: of u, (c, d, d).
+        components: Gaussians, of diagonal covariance.
+        classes: of which one is known; 0 is none.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], components: int, classes: int) -> None:
+        super().__init__()
+        self.shape = shape
+        size = math.prod(shape)
+        self.weight = nn.Parameter(torch.zeros(max(1, classes), components))
+        self.mean = nn.Parameter(torch.zeros(components, size))
+        self.log_variance = nn.Parameter(torch.zeros(components, size))
+
+    @torch.no_grad()
+    def start(self, u: Tensor, source: torch.Generator) -> None:
+        """Start at some of the pseudoinputs u (n, c, d, d), as wide as all of them."""
+        rows = u.flatten(1)
+        chosen = torch.randint(len(rows), (len(self.mean),), generator=source, device=u.device)
+        self.mean.copy_(rows[chosen])
+        self.log_variance.copy_(rows.var(dim=0).clamp(min=1e-4).log().expand_as(self.mean))
+
+    def _log_weights(self, labels: Tensor | None, n: int) -> Tensor:
+        """(n, components)."""
+        chosen = self.weight.expand(n, -1) if labels is None else self.weight[labels]
+        return chosen.log_softmax(dim=1)
+
+    def surprise(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """-log r(u) (n,), in nats."""
+        rows = u.flatten(1)[:, None]  # (n, 1, size)
+        squares = (rows - self.mean).square() * (-self.log_variance).exp()
+        each = -0.5 * (squares + self.log_variance + math.log(2 * math.pi)).sum(dim=2)
+        return -(each + self._log_weights(labels, len(u))).logsumexp(dim=1)
+
+    def bound(self, u: Tensor, t: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """:meth:`surprise`: neither time nor noise matters."""
+        return self.surprise(u, labels)
+
+    @torch.no_grad()
+    def mean_bound(
+        self, u: Tensor, times: int, source: torch.Generator, labels: Tensor | None = None
+    ) -> Tensor:
+        """:meth:`surprise`, in which nothing is random."""
+        return self.surprise(u, labels)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, steps: int, source: torch.Generator, labels: Tensor | None = None
+    ) -> Tensor:
+        """Draws (n, c, d, d); of no steps."""
+        share = self._log_weights(labels, n).exp()
+        chosen = torch.multinomial(share, 1, generator=source)[:, 0]
+        mean, deviation = self.mean[chosen], (0.5 * self.log_variance[chosen]).exp()
+        noise = torch.randn(mean.shape, generator=source, device=source.device)
+        return (mean + deviation * noise).view(n, *self.shape)

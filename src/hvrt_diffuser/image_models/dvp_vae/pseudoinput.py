@@ -6,8 +6,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["Pseudoinput", "cosine_basis"]
+__all__ = ["Downsampled", "Pseudoinput", "cosine_basis"]
 
 
 def cosine_basis(n: int) -> Tensor:
@@ -54,3 +55,28 @@ class Pseudoinput(nn.Module):
         """The image of coefficients u (n, c, d, d), clipped, (n, c, h, w) in [-1, 1]."""
         x = self.rows.mT @ (u * self.scale) @ self.columns
         return 2 * x.clamp(0, 1) - 1
+
+
+class Downsampled(nn.Module):
+    """Means of the squares of an image as its pseudoinput, to compare with :class:`Pseudoinput`.
+
+    Args:
+        shape: channels, height and width of an image.
+        size: numbers kept in each direction, d.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], size: int) -> None:
+        super().__init__()
+        self.shape, self.size = shape, size
+
+    def fit(self, images: Tensor) -> None:
+        """Means of pixels need no scale."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """f(x), (n, c, d, d) in [-1, 1], of images in [0, 1]."""
+        return 2 * F.adaptive_avg_pool2d(x, self.size) - 1
+
+    def back(self, u: Tensor) -> Tensor:
+        """The image of u (n, c, d, d), interpolated and clipped, (n, c, h, w) in [-1, 1]."""
+        size = self.shape[1:]
+        return F.interpolate(u, size=size, mode="bilinear", align_corners=False).clamp(-1, 1)

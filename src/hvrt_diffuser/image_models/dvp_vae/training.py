@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -16,13 +18,16 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import borrowed_seed, generator
 from hvrt_diffuser.common.tensor_file import bytes_of
-from hvrt_diffuser.image_models.dvp_vae.bounds import bounds, training_terms
+from hvrt_diffuser.data.binary import binarise
+from hvrt_diffuser.image_models.dvp_vae.bounds import training_terms
 from hvrt_diffuser.image_models.dvp_vae.model import DVPVAE, Architecture
+from hvrt_diffuser.image_models.dvp_vae.prior import MixturePrior
+from hvrt_diffuser.image_models.protocol import hash_images
 from hvrt_diffuser.training.averaging import running_average
 from hvrt_diffuser.training.checkpoint import Checkpoint
 from hvrt_diffuser.training.loop import Row, Training, shuffled
 
-__all__ = ["TrainingOptions", "binarise", "check_size", "train"]
+__all__ = ["TrainingOptions", "check_size", "train"]
 
 
 class TrainingOptions(Options):
@@ -34,11 +39,6 @@ class TrainingOptions(Options):
     last_learning_rate: LearningRate = Field(1e-5, description="at the end of a cosine")
     clip: GradientNorm = Field(5.0, description="of the gradient's norm")
     ema_decay: Decay = Field(0.999, description="per step, of the kept weights, at the end")
-
-
-def binarise(images: Tensor, source: torch.Generator) -> Tensor:
-    """Binary draws (n, c, h, w), float32, of uint8 images as probabilities."""
-    return torch.bernoulli(images.float() / 255, generator=source)
 
 
 def check_size(images: Tensor, architecture: Architecture, options: TrainingOptions) -> None:
@@ -62,8 +62,10 @@ def train(
     *,
     seed: int,
     device: torch.device,
+    labels: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
-    validation: Tensor | None = None,
+    chosen: Mapping[str, Any] | None = None,
+    look: Callable[[DVPVAE], Any] | None = None,
 ) -> tuple[DVPVAE, list[Row]]:
     """Train a DVP-VAE; with a checkpoint, go on from where an earlier call was cut off.
 
@@ -73,39 +75,56 @@ def train(
         options: how.
         seed: of weights, order, binarisation, posterior draws, times and noise.
         device: where to train.
+        labels: int64 (n,), where the architecture has classes.
         checkpoint: where to keep the state of the last finished epoch.
-        validation: (m, c, h, w) in [0, 1], as :func:`bounds` takes them, whose bound is computed
-            after every epoch; training does not depend on it.
+        chosen: what a user has chosen all this by, flat JSON: what differs from a checkpoint is
+            told by these names first.
+        look: what is measured of the average of the weights after every epoch, as JSON; training
+            does not depend on it.
 
     Returns:
         The average of the weights in evaluation mode on the CPU, and a row per epoch: ``epoch``,
-        ``loss`` (-ELBO), ``nll``, ``pseudoinput``, ``levels`` and ``validation`` (-ELBO of the
-        average of the weights, None without images), in nats per image.
+        ``loss`` (-ELBO), ``nll``, ``pseudoinput``, ``levels``, in nats per image, and
+        ``validation``, what ``look`` gave.
 
     Raises:
-        InputError: fewer images than a batch, images of another shape, or a checkpoint of another
-            setting.
+        InputError: fewer images than a batch, images of another shape, labels that are missing or
+            of no class, or a checkpoint of another setting.
         FloatingPointError: the loss became infinite or NaN.
     """
     check_size(images, architecture, options)
     order = generator(seed, "DVP-VAE", "order")
     source = generator(seed, "DVP-VAE", "draws", device=device)
+    with borrowed_seed(seed, "DVP-VAE", "weights"):
+        model = DVPVAE(architecture).to(device)
+    labels = model.given(labels)
+    if labels is None:
+        pictures = hashlib.sha256(bytes_of(images.contiguous())).hexdigest()
+    else:
+        pictures = hash_images(images, labels)
+        model.share.copy_(_shares(labels, architecture.classes))
     setting = {
+        **(chosen or {}),
         **options.model_dump(),
         **{f"architecture_{name}": str(value) for name, value in asdict(architecture).items()},
         "seed": seed,
-        "images": hashlib.sha256(bytes_of(images.contiguous())).hexdigest(),
+        "images": pictures,
     }
     images = images.to(device)
-    with borrowed_seed(seed, "DVP-VAE", "weights"):
-        model = DVPVAE(architecture).to(device)
 
     def pixels(images: Tensor, source: torch.Generator) -> Tensor:
         """Images as the likelihood has them."""
         return images.float() / 255 if architecture.components else binarise(images, source)
 
     first = generator(seed, "DVP-VAE", "pseudoinputs", device=device)
-    model.pseudoinput.fit(pixels(images, first))
+    of_all = pixels(images, first)
+    model.pseudoinput.fit(of_all)
+    if architecture.components:
+        model.centre.copy_(of_all.mean(dim=(0, 2, 3))[:, None, None])
+        model.spread.copy_(of_all.std(dim=(0, 2, 3)).clamp(min=1e-3)[:, None, None])
+    if isinstance(model.prior, MixturePrior):
+        model.prior.start(model.pseudoinput(of_all), first)
+    del of_all
     optimiser = torch.optim.Adamax(model.parameters(), lr=options.learning_rate)
     training = Training(
         "training the DVP-VAE",
@@ -122,16 +141,10 @@ def train(
     )
 
     def loss(index: Tensor) -> tuple[Tensor, ...]:
-        terms = training_terms(model, pixels(images[index], source), source)
+        own = None if labels is None else labels[index]
+        terms = training_terms(model, pixels(images[index], source), source, own)
         levels = terms.levels.mean(dim=1)
         return terms.total.mean(), terms.nll.mean(), terms.pseudoinput.mean(), levels
-
-    def bound() -> float | None:
-        """-ELBO by the averaged weights, with the same noise after every epoch."""
-        if validation is None:
-            return None
-        noise = generator(seed, "DVP-VAE", "validation", device=device)
-        return bounds(training.kept.eval(), validation.to(device), source=noise).elbo
 
     def epoch() -> Row:
         batches = shuffled(len(images), options.batch_size, order, device)
@@ -142,7 +155,7 @@ def train(
             "nll": nll,
             "pseudoinput": pseudoinput,
             "levels": levels,
-            "validation": bound(),
+            "validation": look(training.kept.eval()) if look else None,
         }
 
     kept = training.fit(
@@ -154,3 +167,18 @@ def train(
         setting=setting,
     )
     return kept.cpu(), training.history
+
+
+def _shares(labels: Tensor, classes: int) -> Tensor:
+    """The share of each class (classes,) among labels (n,).
+
+    Raises:
+        InputError: another number of classes, or one without images.
+    """
+    counts = torch.bincount(labels)
+    if len(counts) != classes or not counts.all():
+        raise InputError(
+            f"labels take the values {labels.unique().tolist()[:12]}, expected every class from 0 "
+            f"to {classes - 1} to occur: renumber the labels or add images of the missing classes"
+        )
+    return counts / len(labels)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,23 +16,31 @@ from hvrt_diffuser.autoencoders import Autoencoder
 from hvrt_diffuser.classifiers import Classifier
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.experiments import (
+    LikelihoodRunner,
     expand,
     plot_frontier,
+    plot_likelihoods,
     plot_rivals,
     plot_sweep,
     run_experiment,
+    show_likelihoods,
 )
 from hvrt_diffuser.pipelines.experiments.parameters import (
+    LIKELIHOODS,
     BaseOptions,
     ExperimentOptions,
+    LikelihoodOptions,
     check_sweeps,
 )
 
 __all__ = [
     "collect_sweeps",
+    "draw_bounds",
     "draw_picture",
     "measure_jobs",
+    "measure_likelihoods",
     "measure_sweep",
+    "show_images",
     "tabulate_rows",
 ]
 
@@ -100,3 +110,42 @@ def draw_picture(table: Table, *, kind: str) -> Figure:
     if kind == "rivals":
         return plot_rivals(table["rows"])
     return plot_sweep(table["rows"], table.get("importance"))
+
+
+def measure_likelihoods(
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    options: LikelihoodOptions,
+    base: BaseOptions,
+    folder: Path,
+) -> Table:
+    """The table of bounds; any number of processes may share its jobs."""
+    return _runner(images_train, images_test, options, base, folder).table()
+
+
+def draw_bounds(table: Table) -> Figure:
+    """The picture of the table of bounds."""
+    return plot_likelihoods(table["rows"])
+
+
+def show_images(
+    images_train: LabelledImages,
+    images_test: LabelledImages,
+    options: LikelihoodOptions,
+    base: BaseOptions,
+    folder: Path,
+    table: Table,
+) -> Figure:
+    """What the models of the table drew, which the ledger has kept."""
+    return show_likelihoods(_runner(images_train, images_test, options, base, folder).pictures())
+
+
+def _runner(
+    train: LabelledImages,
+    test: LabelledImages,
+    options: LikelihoodOptions,
+    base: BaseOptions,
+    folder: Path,
+) -> LikelihoodRunner:
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return LikelihoodRunner(LIKELIHOODS, train, test, base, options, folder, command)

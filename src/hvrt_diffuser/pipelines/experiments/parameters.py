@@ -6,12 +6,22 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.experiments import BaseOptions, ExperimentOptions
+from hvrt_diffuser.experiments import BaseOptions, ExperimentOptions, LikelihoodOptions
 from hvrt_diffuser.experiments.jobs import expand, groups_of, space_of
+from hvrt_diffuser.experiments.likelihoods import likelihood_jobs
 
-__all__ = ["SWEEPS", "BaseOptions", "ExperimentOptions", "check_experiments", "check_sweeps"]
+__all__ = [
+    "LIKELIHOODS",
+    "SWEEPS",
+    "BaseOptions",
+    "ExperimentOptions",
+    "LikelihoodOptions",
+    "check_experiments",
+    "check_sweeps",
+]
 
 SWEEPS = ("strategy", "beta", "dimension", "ensemble", "tree")  # the groups of hpo
+LIKELIHOODS = "dvp_vae"  # the experiment that bounds likelihoods, and its block of parameters
 
 
 def check_experiments(
@@ -28,9 +38,13 @@ def check_experiments(
         InputError: a job that cannot be made, or there is none.
     """
     asked = [name for name in names if f"params:{name}" in inputs]
-    if not asked:
+    bounded = f"params:{LIKELIHOODS}" in inputs
+    if not asked and not bounded:
         return
     base = BaseOptions.model_validate(parameters["base"])
+    if bounded:
+        likelihoods = LikelihoodOptions.model_validate(parameters[LIKELIHOODS])
+        likelihood_jobs(LIKELIHOODS, likelihoods, base)
     for name in asked:
         options = ExperimentOptions.model_validate(parameters[name])
         groups = groups_of(name, options)

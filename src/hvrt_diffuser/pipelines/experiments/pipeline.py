@@ -9,14 +9,17 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from hvrt_diffuser.pipelines.experiments.nodes import (
     collect_sweeps,
+    draw_bounds,
     draw_picture,
     measure_jobs,
+    measure_likelihoods,
     measure_sweep,
+    show_images,
     tabulate_rows,
 )
-from hvrt_diffuser.pipelines.experiments.parameters import SWEEPS
+from hvrt_diffuser.pipelines.experiments.parameters import LIKELIHOODS, SWEEPS
 
-__all__ = ["EXPERIMENTS", "create_experiment"]
+__all__ = ["EXPERIMENTS", "create_experiment", "create_likelihoods"]
 
 # By name, the picture and the dataset that it becomes.
 EXPERIMENTS = {
@@ -57,6 +60,20 @@ def create_experiment(name: str) -> Pipeline:
     if name == "benchmark":
         nodes.append(node(tabulate_rows, table, "benchmark_table", name="tabulate_benchmark"))
     return pipeline(nodes)
+
+
+def create_likelihoods() -> Pipeline:
+    """From images alone to the bounds of DVP-VAEs, and two pictures."""
+    name = LIKELIHOODS
+    inputs = ["images_train", "images_test", f"params:{name}", "params:base", "experiments"]
+    table = f"{name}_table"
+    return pipeline(
+        [
+            node(measure_likelihoods, inputs, table, name=f"measure_{name}", tags="gpu"),
+            node(draw_bounds, table, f"{name}_plot", name=f"plot_{name}"),
+            node(show_images, [*inputs, table], f"{name}_grid", name=f"show_{name}"),
+        ]
+    )
 
 
 def _sweep(name: str, group: str) -> Pipeline:
