@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["InterruptedWorkError", "check", "ending_together", "on_interrupt"]
+__all__ = ["InterruptedWorkError", "check", "ending_together", "give_up", "go_on", "on_interrupt"]
 
 _stop = threading.Event()
 
@@ -27,6 +27,16 @@ def check() -> None:
         raise InterruptedWorkError
 
 
+def give_up() -> None:
+    """Let all work end at its next :func:`check`."""
+    _stop.set()
+
+
+def go_on() -> None:
+    """Let what comes after be done."""
+    _stop.clear()
+
+
 @contextmanager
 def ending_together(join: Callable[[], None]) -> Iterator[None]:
     """A block that waits for work in threads.
@@ -39,11 +49,11 @@ def ending_together(join: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _stop.set()
+        give_up()
         raise
     finally:
         join()
-        _stop.clear()
+        go_on()
 
 
 def on_interrupt(say: Callable[[], None]) -> None:
