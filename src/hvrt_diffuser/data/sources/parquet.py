@@ -29,6 +29,7 @@ LAYOUT = "image: struct<bytes: binary, path: string> and label: int64"
 IMAGES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "webp")
 LABELS = ("label", "labels", "fine_label", "class", "target", "category", "digit", "character")
 ROWS = 256  # rows decoded at a time, so that the encoded images never all stand in memory
+BUFFER = 2**20  # bytes read at a time: else those of a row group, which may be the whole file
 File = tuple[Path, Any]
 
 
@@ -119,7 +120,7 @@ class Parquet(FileSource):
 
 def _open(path: Path) -> Any:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, buffer_size=BUFFER)
     except (pa.ArrowException, OSError) as error:
         raise _broken(path) from error
 

@@ -1,0 +1,1 @@
+"""What it takes to go past one process and one memory: a module for each measurement."""
