@@ -12,7 +12,7 @@ from hvrt_diffuser.common.machine import STATUS
 from hvrt_diffuser.experiments.scale.memory import peak
 from hvrt_diffuser.experiments.scale.record import line, record
 
-FEW, MANY = 1_000, 4_000
+FEW, MANY = 2_000, 6_000  # several row groups of a parquet file
 BYTES = (MANY - FEW) * 3 * 64 * 64 / 1e6
 
 

@@ -21,13 +21,10 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
 from hvrt_diffuser.common.scratch import scratch
 from hvrt_diffuser.common.sealed import SEAL, SEAL_KEY, check_seal, seal
-from hvrt_diffuser.data.encoding import write_parquet
+from hvrt_diffuser.data.encoding import column_batches, open_parquet, write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
 __all__ = ["ImageStream", "SyntheticImagesDataset"]
-
-ROWS = 256  # images that are decoded at a time
-BUFFER = 2**20  # bytes that are read at a time
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
             raise InputError(
                 f"{self._filepath} {found}, expected a file of synthetic images: {advice}"
             ) from error
-        with pq.ParquetFile(self._filepath, buffer_size=BUFFER) as file:
+        with open_parquet(self._filepath) as file:
             info = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
             names = tuple(info["label"]["names"])
             labels = torch.from_numpy(file.read(["label"]).column("label").to_numpy().copy())
@@ -124,10 +121,10 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
         return {"filepath": str(self._filepath)}
 
 
-def _decoded(file: pq.ParquetFile) -> Iterator[Tensor]:
+def _decoded(file: Any) -> Iterator[Tensor]:
     """Each image, uint8 (c, h, w)."""
-    for batch in file.iter_batches(ROWS, columns=["image.bytes"]):
-        for png in batch.column("image").field("bytes"):
+    for held in column_batches(file, "image.bytes"):
+        for png in held.field("bytes"):
             yield _pixels(png.as_py())
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["ParquetImages", "TarImages", "encode_png", "write_parquet"]
+__all__ = [
+    "ParquetImages",
+    "TarImages",
+    "column_batches",
+    "encode_png",
+    "open_parquet",
+    "write_parquet",
+]
+
+ROWS = 256  # of a batch, so that the encoded images never all stand in memory
 
 
 def encode_png(image: Tensor) -> bytes:
@@ -42,6 +51,18 @@ def write_parquet(
     with ParquetImages(path, class_names, metadata) as file:
         for images, labels in batches:
             file.write([encode_png(image) for image in images], labels)
+
+
+def open_parquet(path: Path) -> Any:
+    """A parquet file, which is mapped: a row group may be all of it, and is not read at once."""
+    return pq.ParquetFile(path, memory_map=True)
+
+
+def column_batches(file: Any, column: str) -> Iterator[Any]:
+    """A column of a parquet file, 256 rows at a time."""
+    for group in range(file.metadata.num_row_groups):  # over several, arrow keeps what it has read
+        for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column]):
+            yield batch.column(0)
 
 
 class ParquetImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,6 +87,7 @@ class LabelledImages:
 
     def __getitem__(self, index: Tensor | slice) -> LabelledImages:
         """The images at ``index``, as a new object; of a tensor, many lie in a mapped file."""
+        rows: Sequence[int]
         if isinstance(index, slice):
             images, rows = self.images[index], range(len(self))[index]
         else:

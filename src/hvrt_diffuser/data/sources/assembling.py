@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +79,7 @@ class _Stack:
         self.source, self.n, self.n_seen = source, n, 0
         self.resize, self.fit, self.channels = resize, fit, channels
         self.rows: npt.NDArray[np.uint8] | None = None
-        self.deep: npt.NDArray[np.uint16] | None = None  # (n, h, w), once there is such an image
+        self.deep: npt.NDArray[Any] | None = None  # uint16 (n, h, w), once there is such an image
         self.is_deep = np.zeros(n, dtype=bool)
         self.deepest = 0
         self.sizes: dict[tuple[int, int], tuple[str, int]] = {}  # the first of each, how many
@@ -121,7 +121,8 @@ class _Stack:
             if self.deep is None:
                 shape = (self.n, image.height, 2 * image.width)  # two bytes a pixel
                 self.deep = self._scratch(shape, image.size).view(np.uint16)
-            self.deep[row], self.is_deep[row] = np.asarray(image), True
+            self.deep[row] = np.asarray(image)
+            self.is_deep[row] = True
             return
         if self.rows.shape[1] == 1 and image.mode == "RGB" and has_colour(np.asarray(image)):
             grey, self.rows = self.rows, self._empty(3, image)
@@ -147,9 +148,10 @@ class _Stack:
         self._refuse()
         assert self.rows is not None, "there is a readable image"
         bits = max(8, self.deepest.bit_length())
-        for row in np.flatnonzero(self.is_deep) if self.deep is not None else ():
-            scaled = self.deep[row].astype(np.uint32) * 255 + (2**bits - 1) // 2  # rounded
-            self.rows[row] = (scaled // (2**bits - 1)).astype(np.uint8)
+        if self.deep is not None:
+            for row in np.flatnonzero(self.is_deep):
+                scaled = self.deep[row].astype(np.uint32) * 255 + (2**bits - 1) // 2  # rounded
+                self.rows[row] = (scaled // (2**bits - 1)).astype(np.uint8)
         found = self.rows.shape[1]
         if self.channels == "rgb" or (self.channels == "auto" and not self.stored["grey"]):
             found = 3
