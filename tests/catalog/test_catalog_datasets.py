@@ -30,6 +30,7 @@ from hvrt_diffuser.catalog import (
     TableDataset,
 )
 from hvrt_diffuser.catalog.synthetic import ImageStream
+from hvrt_diffuser.common import scratch
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import write_tensors
 from hvrt_diffuser.data.images import LabelledImages
@@ -332,7 +333,11 @@ class TestMetrics:
 
 class TestSyntheticImages:
     @pytest.mark.parametrize("channels", [1, 3])
-    def test_round_trip_is_lossless(self, tmp_path: Path, channels: int) -> None:
+    @pytest.mark.parametrize("small", [0, scratch.SMALL])  # bytes that stay in memory
+    def test_round_trip_is_lossless(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, small: int
+    ) -> None:
+        monkeypatch.setattr(scratch, "SMALL", small)
         dataset, _, _ = make("synthetic", tmp_path)
         dataset.save(stream(channels=channels))
         found = dataset.load()

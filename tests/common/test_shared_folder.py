@@ -6,9 +6,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -270,6 +270,11 @@ MUTATING = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")
 
 def fill_until_killed(folder: Path, contents: Mapping[str, str], steps: int) -> bool:
     """Fill in a process that is killed before a step that touches the disk; whether it was."""
+    return until_killed(lambda: fill(folder, contents), steps)
+
+
+def until_killed(work: Callable[[], object], steps: int) -> bool:
+    """Work in a process that is killed before a step that touches the disk; whether it was."""
     child = os.fork()
     if child == 0:
         left = steps
@@ -283,7 +288,7 @@ def fill_until_killed(folder: Path, contents: Mapping[str, str], steps: int) -> 
 
         sys.addaudithook(count)
         try:
-            fill(folder, contents)
+            work()
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -333,3 +338,102 @@ def test_what_a_user_changed_after_a_kill_stays(tmp_path: Path) -> None:
             fill(folder, NEW)
         assert found(folder)["data/0.bin"] == "mine"
     raise AssertionError("it was killed every time")
+
+
+MADE = {"seed": 0, "n": 5, "of": {"deep": [1, 2]}}
+
+
+class Stopped(BaseException):
+    """As Ctrl-C."""
+
+
+def gather(folder: Path, contents: Mapping[str, str], made_by: Mapping[str, Any] = MADE) -> int:
+    """Gather files, each with a note once it is written; how many were there."""
+    with place(folder).gathered(made_by) as (inner, notes):
+        there = len(list(notes.iterdir()))
+        for i, (name, text) in enumerate(contents.items()):
+            if text == "stop":
+                raise Stopped
+            if not (notes / str(i)).exists():
+                put(inner, {name: text})
+                (notes / str(i)).touch()
+    return there
+
+
+class TestGathered:
+    HALF: ClassVar = {**NEW, "more/3.bin": "stop"}  # after three of four
+
+    def begun(self, folder: Path, made_by: Mapping[str, Any] = MADE) -> None:
+        with pytest.raises(Stopped):
+            gather(folder, self.HALF, made_by)
+
+    def test_what_was_there_is_gone_on_with(self, tmp_path: Path) -> None:
+        self.begun(tmp_path)
+        assert not place(tmp_path).is_whole
+        assert gather(tmp_path, NEW) == 3
+        assert found(tmp_path) == NEW
+        assert place(tmp_path).made_by == MADE
+        assert place(tmp_path).is_whole
+
+    def test_the_files_are_seen_when_all_are_there(self, tmp_path: Path) -> None:
+        self.begun(tmp_path)
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".hvrt_diffuser.partial"]
+
+    def test_what_fails_before_a_file_is_whole_leaves_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(Stopped):
+            gather(tmp_path, {CARD: "stop"})
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("made_by", [{**MADE, "seed": 1}, None])
+    def test_another_one_is_refused_and_nothing_is_lost(
+        self, tmp_path: Path, made_by: dict[str, Any] | None
+    ) -> None:
+        self.begun(tmp_path)
+        with pytest.raises(InputError) as caught:
+            if made_by:
+                gather(tmp_path, OLD, made_by)
+            else:
+                place(tmp_path).check()
+        said = str(caught.value)
+        assert "an unfinished export, with seed 0" in said
+        assert "expected seed 1:" in said if made_by else "expected none:" in said
+        assert gather(tmp_path, NEW) == 3
+
+    def test_a_folder_that_was_filled_with_another_is_refused(self, tmp_path: Path) -> None:
+        gather(tmp_path, OLD)
+        with pytest.raises(InputError, match=r"another export, with seed 0, expected seed 1, or"):
+            gather(tmp_path, NEW, {**MADE, "seed": 1})
+        fill(tmp_path, NEW)
+        with pytest.raises(InputError, match=r"another export, expected seed 0, n 5"):
+            gather(tmp_path, NEW)
+        assert found(tmp_path) == NEW
+
+    def test_a_folder_of_the_user_s_is_refused(self, tmp_path: Path) -> None:
+        put(tmp_path / "out", OWN)
+        with pytest.raises(InputError, match="holds something and no"):
+            gather(tmp_path, NEW)
+        assert found(tmp_path) == OWN
+
+    def test_it_is_known_whether_all_is_there(self, tmp_path: Path) -> None:
+        assert not place(tmp_path).holds(MADE)
+        gather(tmp_path, NEW)
+        put(tmp_path / "out", {CARD: "mine"})
+        assert place(tmp_path).holds(MADE)
+        assert not place(tmp_path).holds({**MADE, "n": 6})
+        (tmp_path / "out" / "more" / "3.bin").unlink()
+        assert not place(tmp_path).holds(MADE)
+        put(tmp_path / "out", {"data/0.bin": "cut"})
+        with pytest.raises(InputError, match=r"data/0\.bin was changed"):
+            place(tmp_path).holds(MADE)
+
+    def test_a_kill_at_any_instant_is_gone_on_with(self, tmp_path: Path) -> None:
+        kept = set()
+        steps, killed = 0, True
+        while killed:
+            folder = tmp_path / str(steps)
+            killed = until_killed(lambda folder=folder: gather(folder, NEW), steps)
+            kept.add("whole" if place(folder).holds(MADE) else gather(folder, NEW))
+            assert found(folder) == NEW
+            assert place(folder).holds(MADE)
+            steps += 1
+        assert kept == {0, 1, 2, 3, 4, "whole"}

@@ -15,7 +15,8 @@ from field_inputs import Pixels, notes, planes, png_bytes, refusal, write, write
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from hvrt_diffuser.data.sources import ImageSplits, assembling, decoding, read_images
+from hvrt_diffuser.common import scratch
+from hvrt_diffuser.data.sources import ImageSplits, decoding, read_images
 
 
 def read(root: Path, *files: bytes, **options: Any) -> ImageSplits:
@@ -332,8 +333,43 @@ def test_what_the_memory_does_not_hold_is_said_before_it_is_decoded(
     assert "2 of 2 images" in message
     assert "28x28 pixels, which take" in message
     monkeypatch.undo()
-    monkeypatch.setattr(assembling, "free_memory", lambda: 3 * 28 * 28 / 1e6)
+
+
+def test_more_images_than_there_is_room_for_are_told(
+    tmp_path: Path, grey: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scratch, "SMALL", 1000)
+    monkeypatch.setattr(scratch.os, "posix_fallocate", full)
+    for name in ("0", "1"):
+        write(tmp_path / "a" / f"{name}.png", png_bytes(grey[0]))
     message = refusal(source="image_folder", root=tmp_path)
-    assert "the 2 images of image_folder" in message
-    assert "give resize" in message
+    assert "has 2 images of 28x28 pixels: 0.0 GB of images did not fit into" in message
+    assert "or give resize" in message
     assert len(read_images("image_folder", root=tmp_path, resize=8).train) == 2
+
+
+@pytest.mark.parametrize("channels", ["grey", "rgb", "auto"])
+@pytest.mark.parametrize("deep_at", [0, 4])
+def test_many_images_in_a_mapped_file_are_as_few_in_memory(
+    tmp_path: Path,
+    grey: Pixels,
+    colour: Pixels,
+    monkeypatch: pytest.MonkeyPatch,
+    channels: str,
+    deep_at: int,
+) -> None:
+    """Grey of 8 and of 16 bits, and, last, a colour."""
+    padded = np.pad(grey[:5], ((0, 0), (2, 2), (2, 2)))
+    files = [png_bytes(pixels) for pixels in padded]
+    files[deep_at] = png_bytes(Image.fromarray(padded[deep_at].astype(np.uint16) * 257))
+    files.append(png_bytes(colour[0]))
+    few = pixels_of(tmp_path, *files, channels=channels)
+    monkeypatch.setattr(scratch, "SMALL", 0)
+    monkeypatch.setattr(scratch, "AT_ONCE", 2)
+    many = pixels_of(tmp_path, *files, channels=channels)
+    assert torch.equal(many, few)
+    assert len(many) == 6
+    assert torch.equal(many[:5, :1], planes(padded))

@@ -8,7 +8,7 @@ from torch import Tensor
 from hvrt_diffuser.autoencoders.base import Autoencoder
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision, autocast
-from hvrt_diffuser.common.scratch import scratch
+from hvrt_diffuser.common.scratch import scratch, scratch_numbers
 from hvrt_diffuser.data.augmentation import Augmentation
 
 __all__ = ["decode_latents", "encode_augmented", "encode_images", "to_uint8"]
@@ -28,11 +28,11 @@ def to_uint8(x: Tensor) -> Tensor:
 def encode_images(
     model: Autoencoder, images: Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
-    """Encode uint8 images (n, c, h, w).
+    """Encode uint8 images (n, c, h, w), batch by batch.
 
     Returns:
-        On the CPU, latents float32 (n, d), and for a VAE the standard deviations of its posterior
-        (n, d), else None; a VAE's latent is the mean of its posterior.
+        On the CPU, many in a mapped file, latents float32 (n, d), and for a VAE the standard
+        deviations of its posterior (n, d), else None; a VAE's latent is the mean of its posterior.
 
     Raises:
         InputError: the images do not have the shape that the network was built for.
@@ -44,13 +44,17 @@ def encode_images(
             f"{tuple(images.shape[1:])}: train it on these images, or give it its own"
         )
     model = model.to(device).eval()
-    means, deviations = [], []
-    for batch in images.split(BATCH_SIZE):
+    n, d = len(images), model.architecture.latent_dim
+    means = scratch_numbers(n, d)
+    deviations = scratch_numbers(n, d) if model.architecture.variational else None
+    for start in range(0, n, BATCH_SIZE):
+        batch = images[start : start + BATCH_SIZE]
+        part = slice(start, start + len(batch))
         mean, log_variance = model.encode(_filled(batch).to(device).float() / 255)
-        means.append(mean[: len(batch)].cpu())
-        if log_variance is not None:
-            deviations.append(torch.exp(0.5 * log_variance[: len(batch)]).cpu())
-    return torch.cat(means), torch.cat(deviations) if deviations else None
+        means[part] = mean[: len(batch)]
+        if deviations is not None and log_variance is not None:
+            deviations[part] = torch.exp(0.5 * log_variance[: len(batch)])
+    return means, deviations
 
 
 def encode_augmented(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from kedro.io import AbstractDataset
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.card import CARD, Form, export_place
-from hvrt_diffuser.data.encoding import encode_png, write_parquet
+from hvrt_diffuser.data.encoding import TarImages, encode_png, write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
 __all__ = ["Export", "ExportDataset", "check_folder_names"]
@@ -146,14 +144,6 @@ def _write_image_folder(folder: Path, images: LabelledImages, n_real: int) -> No
 def _write_webdataset(folder: Path, images: LabelledImages) -> None:
     for shard, start in enumerate(range(0, len(images), SHARD)):
         part = images[start : start + SHARD]
-        with tarfile.open(folder / f"train-{shard:05d}.tar", "w") as tar:
-            for i, (image, label) in enumerate(zip(part.images, part.labels, strict=True), start):
-                _add(tar, f"{i:08d}.png", encode_png(image))
-                _add(tar, f"{i:08d}.cls", str(int(label)).encode("ascii"))
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    # Time, owner and group of a TarInfo are 0 and its mode is 0644: the bytes tell no machine.
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
+        with TarImages(folder / f"train-{shard:05d}.tar", start) as file:
+            for image, label in zip(part.images, part.labels, strict=True):
+                file.write([encode_png(image)], label[None])

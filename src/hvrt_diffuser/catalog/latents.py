@@ -65,7 +65,9 @@ def _first_failure(error: pa.errors.SchemaError | pa.errors.SchemaErrors) -> str
 def latents_to_table(latents: Tensor, labels: Tensor) -> pd.DataFrame:
     """Latents (n, d) and labels (n,) as columns ``z_000`` ... and ``label``."""
     columns = [f"z_{i:03d}" for i in range(latents.shape[1])]
-    return pd.DataFrame(latents.numpy(), columns=columns).assign(label=labels.numpy())
+    table = pd.DataFrame(latents.numpy(), columns=columns, copy=False)
+    table["label"] = labels.numpy()  # assign would copy the latents
+    return table
 
 
 def table_to_latents(table: pd.DataFrame) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import MADE_BY_KEY, whole_file
+from hvrt_diffuser.common.scratch import scratch
 from hvrt_diffuser.common.sealed import SEAL, SEAL_KEY, check_seal, seal
-from hvrt_diffuser.data.encoding import write_parquet
+from hvrt_diffuser.data.encoding import column_batches, open_parquet, write_parquet
 from hvrt_diffuser.data.images import LabelledImages
 
 __all__ = ["ImageStream", "SyntheticImagesDataset"]
@@ -82,7 +83,7 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
         return found
 
     def load(self) -> LabelledImages | None:
-        """Read all images; None where there are none and they are optional.
+        """Read all images, many into a mapped file; None where there are none and may be none.
 
         Raises:
             InputError: the file is missing, cut short, changed, or of somebody else.
@@ -98,12 +99,15 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
             raise InputError(
                 f"{self._filepath} {found}, expected a file of synthetic images: {advice}"
             ) from error
-        table = pq.read_table(self._filepath)
-        info = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
-        names = tuple(info["label"]["names"])
-        encoded = table.column("image").combine_chunks().field("bytes")
-        labels = torch.from_numpy(table.column("label").to_numpy().copy())
-        images = torch.stack([_pixels(png.as_py()) for png in encoded])
+        with open_parquet(self._filepath) as file:
+            info = json.loads(file.schema_arrow.metadata[b"huggingface"])["info"]["features"]
+            names = tuple(info["label"]["names"])
+            labels = torch.from_numpy(file.read(["label"]).column("label").to_numpy().copy())
+            images = torch.empty((0, 1, 1, 1), dtype=torch.uint8)  # of no image
+            for row, pixels in enumerate(_decoded(file)):
+                if not row:
+                    images = scratch((len(labels), *pixels.shape))
+                images[row] = pixels
         return LabelledImages(images, labels, names, "synthetic images")
 
     def _exists(self) -> bool:
@@ -115,6 +119,13 @@ class SyntheticImagesDataset(AbstractDataset[ImageStream, LabelledImages | None]
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _decoded(file: Any) -> Iterator[Tensor]:
+    """Each image, uint8 (c, h, w)."""
+    for held in column_batches(file, "image.bytes"):
+        for png in held.field("bytes"):
+            yield _pixels(png.as_py())
 
 
 def _pixels(png: bytes) -> Tensor:

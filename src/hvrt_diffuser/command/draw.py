@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hvrt_diffuser.command.parser import suggestion
 from hvrt_diffuser.common.bounds import MOST_IMAGES, MOST_SEED, whole_number
 from hvrt_diffuser.common.errors import InputError
-
-if TYPE_CHECKING:
-    from hvrt_diffuser.data.images import LabelledImages
-    from hvrt_diffuser.diffuser import HVRTDiffuser
 
 __all__ = ["add_parser", "run"]
 
@@ -20,8 +15,11 @@ EXAMPLE = """\
 example:
   hvrt-diffuser draw made/model -n 1000 --out more/
   hvrt-diffuser draw made/model -n 50 --class rocket --seed 1 --out rockets/ --form parquet
+  hvrt-diffuser draw made/model -n 1000000 --out million/ --shards --workers 8
 """
 FORMS = ("image_folder", "parquet", "webdataset")
+SHARDED = ("parquet", "webdataset")
+MOST_WORKERS = 1024
 SAMPLER = "latent_sampler.safetensors"
 
 
@@ -56,7 +54,21 @@ def add_parser(subparsers: Any) -> None:
         metavar="FOLDER",
         help="for the images (drawn); earlier draws there are replaced, and nothing else is",
     )
-    parser.add_argument("--form", choices=FORMS, default="image_folder", help="of the files")
+    parser.add_argument(
+        "--form", choices=FORMS, help="of the files (image_folder; with --shards parquet)"
+    )
+    parser.add_argument(
+        "--shards",
+        action="store_true",
+        help="files of 8,192 images each: memory does not grow with -n, and the same command goes "
+        "on after a kill; the images are others than without it",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="with --shards: processes, which change no byte (one for each core, or for the GPU)",
+    )
 
 
 def run(given: argparse.Namespace) -> int:
@@ -68,19 +80,30 @@ def run(given: argparse.Namespace) -> int:
     folder = _model(given.model)
     whole_number("-n", given.n, 1, MOST_IMAGES)
     whole_number("--seed", given.seed, 0, MOST_SEED)
-    from hvrt_diffuser.catalog import Export, ExportDataset
-    from hvrt_diffuser.common.devices import resolve_device
-    from hvrt_diffuser.data.card import dataset_card
-    from hvrt_diffuser.diffuser import HVRTDiffuser
+    if given.shards and given.form not in (None, *SHARDED):
+        raise InputError(
+            f"--form {given.form} was given with --shards, expected {' or '.join(SHARDED)}, whose "
+            "files hold many images: choose one of them, or leave --shards out"
+        )
+    if given.workers is not None:
+        whole_number("--workers", given.workers, 1, MOST_WORKERS)
+        if not given.shards:
+            raise InputError(
+                "--workers was given without --shards, expected both, since workers divide files "
+                "among themselves: add --shards, or leave --workers out"
+            )
+    given.form = given.form or (SHARDED if given.shards else FORMS)[0]
+    from hvrt_diffuser.command.drawing import draw_at_once, draw_file_by_file
 
-    export = ExportDataset(filepath=str(given.out.expanduser()))
-    export.place.check()
-    diffuser = HVRTDiffuser.load(folder, resolve_device(given.device))
-    images = _draw(diffuser, given)
-    card = dataset_card(_facts(diffuser, images, given))
-    export.save(Export(images, given.form, card))
+    if given.shards:
+        try:
+            draw_file_by_file(folder, given)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the same command goes on where this one stopped") from None
+    else:
+        draw_at_once(folder, given)
     what = f" of class {given.class_name}" if given.class_name else ""
-    print(f"{len(images):,} images{what}: {given.out} (its README.md is the card)")  # noqa: T201
+    print(f"{given.n:,} images{what}: {given.out} (its README.md is the card)")  # noqa: T201
     return 0
 
 
@@ -93,50 +116,4 @@ def _model(folder: Path) -> Path:
     raise InputError(
         f"{folder} holds no {SAMPLER}, expected the folder of a model, such as FOLDER/model of "
         "hvrt-diffuser make: correct the path"
-    )
-
-
-def _draw(diffuser: HVRTDiffuser, given: argparse.Namespace) -> LabelledImages:
-    import torch
-
-    from hvrt_diffuser.data.images import LabelledImages
-
-    names = diffuser.class_names
-    labels = None
-    if given.class_name is not None:
-        if given.class_name not in names:
-            raise InputError(
-                f"the model has no class {given.class_name!r}: "
-                f"{suggestion(given.class_name, names)}"
-            )
-        labels = torch.full((given.n,), names.index(given.class_name))
-    drawn = list(diffuser.stream(given.n, labels, seed=given.seed))
-    images, labels = (torch.cat(part) for part in zip(*drawn, strict=True))
-    return LabelledImages(images, labels, names, "synthetic images")
-
-
-def _facts(diffuser: HVRTDiffuser, images: LabelledImages, given: argparse.Namespace) -> Any:
-    import torch
-
-    from hvrt_diffuser.common.machine import describe_machine
-    from hvrt_diffuser.data.card import CardFacts
-
-    names = diffuser.class_names
-    counts = torch.bincount(images.labels, minlength=len(names)).tolist()
-    machine = describe_machine()
-    encoder = diffuser.autoencoder
-    return CardFacts(
-        title=f"Synthetic images: {given.out.resolve().name}",
-        form=given.form,
-        classes=list(zip(names, counts, strict=True)),
-        shape=images.shape,
-        source=diffuser.source or "not recorded",
-        n_training=int(diffuser.counts.sum()),
-        autoencoder=f"{encoder.architecture.latent_dim} latent dimensions" if encoder else "none",
-        sampler=diffuser.origin["sampler"],
-        seed=given.seed,
-        versions={k: v for k, v in machine.items() if k not in ("processor", "system")},
-        command=given.typed,
-        verdict=[],
-        evidence=[],
     )

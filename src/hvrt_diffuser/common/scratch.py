@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 
-__all__ = ["scratch", "take_rows"]
+__all__ = ["blocks", "scratch", "scratch_numbers", "take_rows"]
 
 SMALL = 2**26  # bytes, up to which memory is simpler
 AT_ONCE = 1024  # rows
@@ -42,9 +43,20 @@ def scratch(shape: tuple[int, ...]) -> Tensor:
         return torch.from_file(file.name, shared=True, size=n, dtype=torch.uint8).view(shape)
 
 
+def scratch_numbers(n: int, d: int) -> Tensor:
+    """A float32 tensor (n, d) to be filled, as of :func:`scratch`."""
+    return scratch((n, 4 * d)).view(torch.float32)
+
+
 def take_rows(images: Tensor, rows: Tensor) -> Tensor:
     """Some of the images uint8 (n, c, h, w), in a tensor of :func:`scratch`."""
     found = scratch((len(rows), *images.shape[1:]))
-    for start in range(0, len(rows), AT_ONCE):
-        found[start : start + AT_ONCE] = images[rows[start : start + AT_ONCE]]
+    for part in blocks(len(rows)):
+        found[part] = images[rows[part]]
     return found
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Slices of 1,024 of n rows, one after the other."""
+    for start in range(0, n, AT_ONCE):
+        yield slice(start, min(n, start + AT_ONCE))

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.files import MADE_BY_KEY, Turn
+from hvrt_diffuser.common.files import MADE_BY_KEY, Turn, remove_left
 
 __all__ = ["MANIFEST", "SharedFolder"]
 
@@ -106,20 +106,52 @@ class SharedFolder:
                 belongs.
             OSError: a file could not be written.
         """
+        with self._filled(made_by, gathers=False):
+            yield self._new
+
+    @contextmanager
+    def gathered(self, made_by: Mapping[str, Any]) -> Iterator[tuple[Path, Path]]:
+        """As :meth:`filled`, of files whose making takes long: a block that ends early leaves them.
+
+        The next one finds them where it has the same ``made_by``; until then all others are
+        refused, and so is this one in a folder that was filled with another.
+
+        Args:
+            made_by: with what and of what; plain JSON.
+
+        Yields:
+            The folder of the files, and one for notes on them, which goes with the block that
+            succeeds.
+
+        Raises:
+            InputError: as :meth:`filled`.
+            OSError: a file could not be written.
+        """
+        with self._filled(made_by, gathers=True):
+            yield self._new, self._notes
+
+    @contextmanager
+    def _filled(self, made_by: Mapping[str, Any] | None, *, gathers: bool) -> Iterator[None]:
         self._check_folder()
         made = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._taken():
+            with self._taken(made_by if gathers else None):
                 former = self._former()
-                stage = self._stage / "new"
-                stage.mkdir(parents=True)
+                if gathers:
+                    self._check_former(former, made_by)
+                for each in (self._new, self._notes):
+                    each.mkdir(parents=True, exist_ok=True)
+                if gathers:
+                    self._put(self._begun_file, {MADE_BY_KEY: made_by})
+                    remove_left(self._stage, below=True)
                 try:
-                    yield stage
+                    yield
                     self._decide(former, made_by)
                     self._finish()
                 finally:
-                    if not self._plan_file.exists():
+                    some = gathers and any(self._notes.glob("*"))
+                    if not self._plan_file.exists() and not (some and self._begun_file.exists()):
                         shutil.rmtree(self._stage, ignore_errors=True)
         except OSError as error:
             raise self._unwritten(error) from error
@@ -127,6 +159,22 @@ class SharedFolder:
             if made:
                 with suppress(OSError):  # it holds something
                     self.folder.rmdir()
+
+    def holds(self, made_by: Mapping[str, Any]) -> bool:
+        """Whether it has been filled with this, to the end, and all of it is still there.
+
+        Raises:
+            InputError: as :meth:`gathered`.
+        """
+        self._check_folder()
+        if not self.folder.exists():
+            return False
+        with self._taken(made_by):
+            former = self._former()
+            states = {path: self._state(path) for path in former}
+            self._check_changed(former, states)
+            there = (state for path, state in states.items() if path not in self.documents)
+            return self.made_by == made_by and None not in there
 
     @property
     def made_by(self) -> dict[str, Any] | None:
@@ -148,13 +196,29 @@ class SharedFolder:
         return self.folder / STAGE
 
     @property
+    def _new(self) -> Path:
+        return self._stage / "new"
+
+    @property
+    def _notes(self) -> Path:
+        return self._stage / "notes"
+
+    @property
+    def _begun_file(self) -> Path:
+        """With what the files are made that are gathered; where it lies, they are kept."""
+        return self._stage / "begun.json"
+
+    @property
     def _plan_file(self) -> Path:
         """What to do with the new files: where it lies, that is decided."""
         return self._stage / "plan.json"
 
     @contextmanager
-    def _taken(self) -> Iterator[None]:
-        """A block in which no other process fills the folder, and nothing is left half done."""
+    def _taken(self, made_by: Mapping[str, Any] | None = None) -> Iterator[None]:
+        """A block in which no other process fills the folder, and nothing is left half done.
+
+        But for files that are gathered with ``made_by``, which stay.
+        """
         turn = Turn(self.folder)
         if not turn.take_if_free():
             raise InputError(
@@ -163,7 +227,15 @@ class SharedFolder:
             )
         try:
             self._finish()
-            shutil.rmtree(self._stage, ignore_errors=True)
+            begun = _read_json(self._begun_file).get(MADE_BY_KEY)
+            if begun is None:
+                shutil.rmtree(self._stage, ignore_errors=True)
+            elif begun != made_by:
+                raise InputError(
+                    f"{self.folder} holds the first files of an unfinished {self.kind}, with "
+                    f"{_said(begun, made_by)}, expected {_said(made_by, begun) or 'none'}: finish "
+                    f"it by its own command, choose another place, or remove {self._stage}"
+                )
             yield
         finally:
             turn.give()
@@ -190,13 +262,24 @@ class SharedFolder:
         if found is not None:
             return found
         other = (self.folder / MANIFEST).exists()
-        if other or (not self.among and any(self.folder.iterdir())):
+        held = any(path.name != STAGE for path in self.folder.iterdir())
+        if other or (held and not self.among):
             what = f"a {MANIFEST} of something else" if other else f"no {MANIFEST}"
             raise InputError(
                 f"{self.folder} holds something and {what}, by which an earlier {self.kind} would "
                 "be known, expected one, or an empty folder: choose another place, or move it away"
             )
         return {}
+
+    def _check_former(self, former: Hashes, made_by: Mapping[str, Any] | None) -> None:
+        """Refuse a folder that was filled with something else."""
+        if former and self.made_by != made_by:
+            own = _said(self.made_by, made_by)
+            raise InputError(
+                f"{self.folder} holds another {self.kind}{own and f', with {own}'}, expected "
+                f"{_said(made_by, self.made_by)}, or an empty folder: choose another place, or "
+                "move it away"
+            )
 
     def _state(self, path: str) -> str | None:
         """The hash of what lies there; None where nothing does."""
@@ -235,7 +318,7 @@ class SharedFolder:
 
     def _decide(self, former: Hashes, made_by: Mapping[str, Any] | None) -> None:
         """Write down what becomes of old and new files, unless one of the user's would be lost."""
-        stage = self._stage / "new"
+        stage = self._new
         new = {
             path.relative_to(stage).as_posix(): _hash(path)
             for path in sorted(stage.rglob("*"))
@@ -271,7 +354,7 @@ class SharedFolder:
         kept = dict(new)
         # What people read comes last: it speaks of the rest.
         for path in sorted(new, key=lambda path: path in self.documents):
-            source, state = self._stage / "new" / path, self._state(path)
+            source, state = self._new / path, self._state(path)
             if state not in (None, new[path], former.get(path)):
                 del kept[path]
             elif state != new[path] and source.exists():
@@ -284,6 +367,7 @@ class SharedFolder:
                     with suppress(OSError):  # it holds something
                         (self.folder / parent).rmdir()
         self._put(self.folder / MANIFEST, {**head, "files": dict(sorted(kept.items()))})
+        self._begun_file.unlink(missing_ok=True)
         self._plan_file.unlink()
 
     def _put(self, target: Path, content: Mapping[str, Any]) -> None:
@@ -300,6 +384,12 @@ class SharedFolder:
             f"could not write {self.folder} ({error.strerror or error}); {said}: free some space "
             "or choose another place, and run again",
         )
+
+
+def _said(made_by: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> str:
+    """In words, in what the first differs from the second."""
+    own, others = made_by or {}, other or {}
+    return ", ".join(f"{key} {own[key]}" for key in own if own[key] != others.get(key))
 
 
 def _beside(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import is_whole, read_tensors, write_tensors
 from hvrt_diffuser.common.names import readable
+from hvrt_diffuser.common.scratch import take_rows
 
 __all__ = ["LabelledImages", "fingerprint"]
 
@@ -84,11 +86,16 @@ class LabelledImages:
         return c, h, w
 
     def __getitem__(self, index: Tensor | slice) -> LabelledImages:
-        """The images at ``index``, as a new object."""
-        rows = range(len(self))[index] if isinstance(index, slice) else _rows(index)
+        """The images at ``index``, as a new object; of a tensor, many lie in a mapped file."""
+        rows: Sequence[int]
+        if isinstance(index, slice):
+            images, rows = self.images[index], range(len(self))[index]
+        else:
+            index = index.nonzero()[:, 0] if index.dtype == torch.bool else index
+            images, rows = take_rows(self.images, index), index.tolist()
         return replace(
             self,
-            images=self.images[index],
+            images=images,
             labels=self.labels[index],
             names=None if self.names is None else tuple(self.names[row] for row in rows),
             groups=None if self.groups is None else self.groups[index],
@@ -139,11 +146,6 @@ class LabelledImages:
             None if text is None else tuple(text.split("\0")),
             tensors.get("groups"),
         )
-
-
-def _rows(index: Tensor) -> list[int]:
-    rows: list[int] = (index.nonzero()[:, 0] if index.dtype == torch.bool else index).tolist()
-    return rows
 
 
 def fingerprint(images: LabelledImages) -> str:

@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classifier
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.scratch import take_rows
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics.doubt import doubted_labels
@@ -65,16 +66,19 @@ def look(train: LabelledImages, test: LabelledImages | None, *, seed: int) -> di
     if test is not None:
         repeats["test"], sets["test"] = equal_images(test.images), test
         alone["test"] = np.setdiff1d(np.arange(len(test)), repeats["test"].first)
-    usual = _usual({name: images.images[alone[name]] for name, images in sets.items()}, seed)
+    distinct = {name: _at(images.images, alone[name]) for name, images in sets.items()}
+    usual = _usual(distinct, seed)
     with progress("looking for duplicates", 2 * len(sets) - 1, "searches") as advance:
         duplicates: dict[str, Any] = {"train": None, "test": None}
         for name, images in sets.items():
             rows = alone[name]
-            near = _near(images.images[rows], None, usual)
+            near = _near(distinct[name], None, usual)
             near = Pairs(rows[near.first], rows[near.second], near.distance)
             duplicates[name] = _describe_pairs(images, repeats[name], near)
             advance("")
-        leaks = None if test is None else _leaks(train, test, alone["train"], usual)
+        leaks = None
+        if test is not None:
+            leaks = _leaks(train, test, alone["train"], distinct["train"], usual)
         if test is not None:
             advance("")
     groups = {
@@ -92,6 +96,11 @@ def _usual(sets: dict[str, torch.Tensor], seed: int) -> Usual | None:
     if "test" in sets:
         found.append(usual_distance(sets["test"], train, seed=seed))
     return Usual(*np.max(found, axis=0).tolist()) if found else None
+
+
+def _at(images: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """These images; all of them are not copied."""
+    return images if len(rows) == len(images) else take_rows(images, torch.from_numpy(rows))
 
 
 def _near(images: torch.Tensor, others: torch.Tensor | None, usual: Usual | None) -> Pairs:
@@ -130,11 +139,16 @@ def _first(found: Iterable[Any]) -> list[Any]:
 
 
 def _leaks(
-    train: LabelledImages, test: LabelledImages, alone: Rows, usual: Usual | None
+    train: LabelledImages,
+    test: LabelledImages,
+    alone: Rows,
+    distinct: torch.Tensor,
+    usual: Usual | None,
 ) -> dict[str, Any]:
+    """``distinct`` are the training images at ``alone``."""
     exact = equal_images(test.images, train.images)
     rest = np.setdiff1d(np.arange(len(test)), exact.first)
-    near = _near(test.images[rest], train.images[alone], usual)
+    near = _near(_at(test.images, rest), distinct, usual)
     rows, which = np.unique(
         rest[near.first], return_index=True
     )  # of each the nearest, which is first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
-from hvrt_diffuser.common.machine import free_memory
 from hvrt_diffuser.common.progress import progress
+from hvrt_diffuser.common.scratch import blocks, scratch
 from hvrt_diffuser.data.sources.decoding import DEEP, UnreadableError, decode, has_colour
 from hvrt_diffuser.data.sources.notes import Note, listed
 from hvrt_diffuser.data.sources.resizing import Fit, resize_image, to_planes
@@ -26,7 +26,6 @@ Channels = Literal["auto", "grey", "rgb"]
 Encoded = tuple[str, bytes | Image.Image | UnreadableError]
 """An image's name for messages; and its file's bytes, its pixels, or why there are none."""
 
-SHARE = 0.5  # of the free memory that the pixels of a dataset may take
 STEP, LARGEST = 4, 64  # sides that every autoencoder takes, and that train in minutes
 FITTED = {"crop": "cropped", "pad": "padded with black", "stretch": "stretched"}
 
@@ -40,7 +39,7 @@ def assemble(
     fit: Fit,
     channels: Channels,
 ) -> tuple[Tensor, tuple[Note, ...]]:
-    """Decode ``n`` images straight into one tensor.
+    """Decode ``n`` images straight into one tensor, a mapped file where it is large.
 
     Grey of more than 8 bits is divided alike in all images, by the bits that the largest value
     among them needs. Channels are those of the images: grey where all are; RGB where all are
@@ -59,7 +58,7 @@ def assemble(
 
     Raises:
         InputError: images that cannot be read, or of several sizes without ``resize``, all of them
-            at once; or more pixels than the memory holds.
+            at once; or more pixels than there is room for.
     """
     stack = _Stack(source, n, resize, fit, channels)
     with progress("decoding images", n, "images") as advance:
@@ -80,7 +79,8 @@ class _Stack:
         self.source, self.n, self.n_seen = source, n, 0
         self.resize, self.fit, self.channels = resize, fit, channels
         self.rows: npt.NDArray[np.uint8] | None = None
-        self.deep: dict[int, npt.NDArray[np.uint16]] = {}
+        self.deep: npt.NDArray[Any] | None = None  # uint16 (n, h, w), once there is such an image
+        self.is_deep = np.zeros(n, dtype=bool)
         self.deepest = 0
         self.sizes: dict[tuple[int, int], tuple[str, int]] = {}  # the first of each, how many
         self.stored: dict[str, list[str]] = {"grey": [], "rgb": []}
@@ -118,38 +118,49 @@ class _Stack:
         if self.rows is None:
             self.rows = self._empty(1, image)
         if image.mode == "I":  # until all are there, nobody knows how many bits they have
-            self.deep[row] = np.asarray(image).astype(np.uint16)
+            if self.deep is None:
+                shape = (self.n, image.height, 2 * image.width)  # two bytes a pixel
+                self.deep = self._scratch(shape, image.size).view(np.uint16)
+            self.deep[row] = np.asarray(image)
+            self.is_deep[row] = True
             return
         if self.rows.shape[1] == 1 and image.mode == "RGB" and has_colour(np.asarray(image)):
             grey, self.rows = self.rows, self._empty(3, image)
-            self.rows[:row] = grey[:row]
+            for part in blocks(row):
+                self.rows[part] = grey[part]
         planes = to_planes(image)
         self.rows[row] = planes if self.rows.shape[1] == 3 else planes[:1]
 
     def _empty(self, c: int, image: Image.Image) -> npt.NDArray[np.uint8]:
-        shape = (self.n, c, image.height, image.width)
-        needed, free = int(np.prod(shape)) / 1e6, free_memory()
-        if free is not None and needed > SHARE * free:
+        return self._scratch((self.n, c, image.height, image.width), image.size)
+
+    def _scratch(self, shape: tuple[int, ...], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        try:
+            found: npt.NDArray[np.uint8] = scratch(shape).numpy()
+        except InputError as error:
             raise InputError(
-                f"the {self.n:,} images of {self.source}, of {image.width}x{image.height} pixels, "
-                f"take {needed / 1e3:.1f} GB, and {free / 1e3:.1f} GB of memory are free, expected "
-                f"half of that at most: give {_sides(LARGEST)}"
-            )
-        return np.empty(shape, dtype=np.uint8)
+                f"{self.source} has {self.n:,} images of {_size(size)} pixels: {error}, or give "
+                f"{_sides(LARGEST)}"
+            ) from error
+        return found
 
     def finished(self) -> tuple[Tensor, tuple[Note, ...]]:
         self._refuse()
         assert self.rows is not None, "there is a readable image"
         bits = max(8, self.deepest.bit_length())
-        for row, values in self.deep.items():
-            scaled = values.astype(np.uint32) * 255 + (2**bits - 1) // 2  # rounded
-            self.rows[row] = (scaled // (2**bits - 1)).astype(np.uint8)
+        if self.deep is not None:
+            for row in np.flatnonzero(self.is_deep):
+                scaled = self.deep[row].astype(np.uint32) * 255 + (2**bits - 1) // 2  # rounded
+                self.rows[row] = (scaled // (2**bits - 1)).astype(np.uint8)
         found = self.rows.shape[1]
         if self.channels == "rgb" or (self.channels == "auto" and not self.stored["grey"]):
             found = 3
         all_grey = found == 3 and self.rows.shape[1] == 1
         if all_grey:
-            self.rows = np.repeat(self.rows, 3, axis=1)
+            n, _, h, w = self.rows.shape
+            grey, self.rows = self.rows, self._scratch((n, 3, h, w), (w, h))
+            for part in blocks(n):
+                self.rows[part] = grey[part]
         return torch.from_numpy(self.rows), tuple(self._notes(bits, all_grey))
 
     def _notes(self, bits: int, all_grey: bool) -> Iterable[Note]:

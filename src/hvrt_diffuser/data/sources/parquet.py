@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.data.encoding import column_batches, open_parquet
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources.assembling import Encoded
 from hvrt_diffuser.data.sources.base import SOURCES, FileSource, Root, folder_name
@@ -28,7 +28,6 @@ __all__ = ["Parquet"]
 LAYOUT = "image: struct<bytes: binary, path: string> and label: int64"
 IMAGES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "webp")
 LABELS = ("label", "labels", "fine_label", "class", "target", "category", "digit", "character")
-ROWS = 256  # rows decoded at a time, so that the encoded images never all stand in memory
 File = tuple[Path, Any]
 
 
@@ -119,7 +118,7 @@ class Parquet(FileSource):
 
 def _open(path: Path) -> Any:
     try:
-        return pq.ParquetFile(path)
+        return open_parquet(path)
     except (pa.ArrowException, OSError) as error:
         raise _broken(path) from error
 
@@ -269,8 +268,7 @@ def _encoded(splits: list[list[File]], image: str) -> Iterator[Encoded]:
         struct = pa.types.is_struct(file.schema_arrow.field(image).type)
         column, row = f"{image}.bytes" if struct else image, 0
         try:
-            for batch in file.iter_batches(batch_size=ROWS, columns=[column]):
-                held = batch.column(0)
+            for held in column_batches(file, column):
                 for data in (held.flatten()[0] if struct else held).to_pylist():
                     empty = UnreadableError("has no bytes: store the images within the file")
                     yield f"row {row} of {path.name}", empty if data is None else data

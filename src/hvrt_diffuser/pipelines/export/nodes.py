@@ -9,6 +9,7 @@ import torch
 
 from hvrt_diffuser.catalog import Export
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.scratch import scratch
 from hvrt_diffuser.data.card import CardFacts, dataset_card
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.pipelines.export.parameters import ExportOptions
@@ -80,8 +81,10 @@ def _autoencoder(parameters: Mapping[str, Any]) -> str:
 
 def _after(real: LabelledImages, added: LabelledImages) -> LabelledImages:
     """Real images, and after them others of the same classes."""
+    images = scratch((len(real) + len(added), *real.shape))
+    images[: len(real)], images[len(real) :] = real.images, added.images
     return LabelledImages(
-        torch.cat([real.images, added.images]),
+        images,
         torch.cat([real.labels, added.labels]),
         real.class_names,
         f"{real.source}, and {added.source}",

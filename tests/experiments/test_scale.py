@@ -1,0 +1,36 @@
+"""What is measured of scale: memory that does not grow with images, and a record of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hvrt_diffuser.common import scratch
+from hvrt_diffuser.common.machine import STATUS
+from hvrt_diffuser.experiments.scale.memory import peak
+from hvrt_diffuser.experiments.scale.record import line, record
+
+FEW, MANY = 2_000, 6_000  # several row groups of a parquet file
+BYTES = (MANY - FEW) * 3 * 64 * 64 / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not STATUS.exists(), reason="the system does not tell")
+@pytest.mark.parametrize(
+    "stage", ["folder", "parquet", "holding_out", "encoding", "synthetic", "drawing"]
+)
+def test_more_images_take_no_more_memory(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "SMALL", 0)
+    assert peak(stage, MANY) - peak(stage, FEW) < 0.3 * BYTES
+
+
+def test_lines_take_the_place_of_those_of_their_command(tmp_path: Path) -> None:
+    output = tmp_path / "results" / "scale.json"
+    record([line("a", 1.23456, "MB", "one"), line("b", 2, "s", "two")], output)
+    record([line("c", 3, "MB", "one")], output)
+    assert json.loads(output.read_text()) == [
+        {"name": "b", "value": 2, "unit": "s", "command": "two"},
+        {"name": "c", "value": 3, "unit": "MB", "command": "one"},
+    ]
