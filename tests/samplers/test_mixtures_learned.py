@@ -19,7 +19,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "latent_consistency": {"width": 64},
 }
 # What the mean and the covariance may be off: in deviations, and of the norm.
-MEAN, COVARIANCE = 0.15, 0.2
+MEAN, COVARIANCE = 0.25, 0.25
 MEANS = torch.tensor([[[-3.0, 0, 1], [2.0, 1, 0]], [[0.0, 4, 4], [1.0, -3, 5]]])  # (k, 2, d)
 
 

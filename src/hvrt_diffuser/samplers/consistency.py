@@ -24,12 +24,12 @@ __all__ = ["ConsistencyEstimator", "LatentConsistency", "lower_level"]
 # Of the deviation of the noise, in units of the latents'. Images need 80 (Karras et al. 2022), as
 # the mean of thousands of pixels stands out of noise that hides each of them; the numbers of a
 # latent hide one by one, and less noise is less to learn.
-SIGMA_MAX = 10.0
+SIGMA_MAX = 20.0
 # Geng et al. 2024, with latents of deviation 1 where their images have 0.5.
 P_MEAN, P_STD = -1.1 + math.log(2), 2.0
 K, B = 8.0, 1.0
 LEAST = 1e-4  # noise that the network is told of; below, it is not asked
-STAGES = 6  # after each the steps between two levels of noise are half as long
+STAGES = 8  # after each the steps between two levels of noise are half as long
 HUBER = 0.00054  # of the square root of the dimensions; Song & Dhariwal 2023
 
 
@@ -67,7 +67,7 @@ class ConsistencyEstimator(TrainedEstimator):
     what: ClassVar[str] = "a consistency model of latents: one evaluation, without a teacher"
 
     blocks: Layers = Field(2, ge=1, description="residual blocks of two layers")
-    training_steps: Steps = Field(2000, description="optimiser steps")
+    training_steps: Steps = Field(3000, description="optimiser steps")
 
     def fit(
         self, latents: Tensor, labels: Tensor | None = None, *, seed: int = 0
