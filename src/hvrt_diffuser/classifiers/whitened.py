@@ -49,10 +49,12 @@ class WhitenedTrunk(nn.Module):
     def prepare(self, images: Tensor) -> None:
         """Set the first layer by the patches of training images, uint8 (m, c, h, w)."""
         kernels, shifts = whitening(images)
-        with torch.no_grad():
-            # Of both signs, since what follows keeps one.
-            self.whiten.weight.copy_(torch.cat([kernels, -kernels]))
-            self.whiten.bias.copy_(torch.cat([shifts, -shifts]))
+        # Of both signs, since what follows keeps one.
+        layer = {
+            "weight": torch.cat([kernels, -kernels]),
+            "bias": torch.cat([shifts, -shifts]),
+        }
+        self.whiten.load_state_dict(layer)
 
     def whitened(self, x: Tensor) -> Tensor:
         """Map images in [0, 1] to whitened patches, of both signs, (n, 8 c, h, w)."""
