@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,7 +15,9 @@ from hvrt_diffuser.classifiers import (
     Classifier,
     ClassifierOptions,
     JudgeOptions,
+    NetworkName,
     classify,
+    look_within,
     train_classifier,
     train_judge,
 )
@@ -99,9 +101,17 @@ def test_the_judge_recognises_moved_digits_better_with_random_translations(
     assert accuracy(judge, moved) > accuracy(unmoved, moved) + 0.02
 
 
-def test_bfloat16_learns_too(digits: LabelledImages) -> None:
+def test_whitened_patches_teach_held_out_digits_from_few(digits: LabelledImages) -> None:
+    kept, held = digits[:1000], digits[4000:]
+    short = options(network="whitened", steps=60)
+    model = train_classifier(kept.images, kept.labels, 10, short, seed=0, device=CPU)
+    assert accuracy(model, held) > 0.9
+
+
+@pytest.mark.parametrize("network", get_args(NetworkName))
+def test_bfloat16_learns_too(digits: LabelledImages, network: NetworkName) -> None:
     kept = digits[:500]
-    short = options(steps=40, precision="bfloat16")
+    short = options(steps=40, precision="bfloat16", network=network)
     model = train_classifier(kept.images, kept.labels, 10, short, seed=0, device=CPU)
     assert accuracy(model, kept) > 0.6
     assert {p.dtype for p in model.parameters()} == {torch.float32}
@@ -129,18 +139,23 @@ def test_a_loss_that_runs_away_is_an_error_that_names_the_learning_rate(
 # ---- the same again
 
 
+@pytest.mark.parametrize("network", get_args(NetworkName))
 @pytest.mark.parametrize("kind", ["classifier", "judge"])
 def test_the_same_seed_gives_the_same_bytes(
-    digits: LabelledImages, tmp_path: Path, kind: str, global_generators_untouched: Any
+    digits: LabelledImages,
+    tmp_path: Path,
+    kind: str,
+    network: NetworkName,
+    global_generators_untouched: Any,
 ) -> None:
     kept = digits[:300]
 
     def train(seed: int) -> Classifier:
         with global_generators_untouched():
             if kind == "classifier":
-                short = options(steps=8)
+                short = options(steps=8, network=network)
                 return train_classifier(kept.images, kept.labels, 10, short, seed=seed, device=CPU)
-            looks = judge_options(steps=8, evaluate_every=4)
+            looks = judge_options(steps=8, evaluate_every=4, network=network)
             return train_judge(kept.images, kept.labels, 10, looks, seed=seed, device=CPU)
 
     for name, seed in (("one", 5), ("two", 5), ("other", 6)):
@@ -220,6 +235,47 @@ def test_the_judge_takes_no_more_than_its_steps(
     assert len(steps_taken) == 25
 
 
+# ---- mirror images
+
+
+def facing(
+    monkeypatch: pytest.MonkeyPatch, channels: int, **changes: Any
+) -> list[tuple[bool, ...]]:
+    """By image, whether it was met as it is in each of four passes of the judge's training."""
+    source = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, channels, 8, 8), generator=source, dtype=torch.uint8)
+    met: dict[int, list[bool]] = {}
+    forward = Classifier.forward
+
+    def watched(self: Classifier, x: Tensor) -> Tensor:
+        for own in (x * 255).round().byte() if self.training else []:
+            for i, image in enumerate(images):
+                if torch.equal(own, image) or torch.equal(own, image.flip(2)):
+                    met.setdefault(i, []).append(torch.equal(own, image))
+        return forward(self, x)
+
+    monkeypatch.setattr(Classifier, "forward", watched)
+    plain = judge_options(steps=8, evaluate_every=8, shift=0, batch_size=16, **changes)
+    train_judge(images, torch.arange(40) % 2, 2, plain, seed=0, device=CPU)
+    assert len(met) == 32  # a fifth is held out
+    return [tuple(own) for own in met.values()]
+
+
+@pytest.mark.parametrize(("channels", "changes"), [(3, {}), (1, {"mirrored": "always"})])
+def test_mirror_images_come_by_turns(
+    monkeypatch: pytest.MonkeyPatch, channels: int, changes: dict[str, Any]
+) -> None:
+    found = facing(monkeypatch, channels, **changes)
+    assert set(found) == {(True, False, True, False), (False, True, False, True)}
+
+
+@pytest.mark.parametrize(("channels", "changes"), [(1, {}), (3, {"mirrored": "never"})])
+def test_a_grey_image_is_not_mirrored_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch, channels: int, changes: dict[str, Any]
+) -> None:
+    assert set(facing(monkeypatch, channels, **changes)) == {(True,) * 4}
+
+
 # ---- augmentation
 
 
@@ -280,12 +336,14 @@ def test_features_and_probabilities_have_their_shapes(
     torch.testing.assert_close(probabilities, expected)
 
 
+@pytest.mark.parametrize("look", [lambda *given: classify(*given)[0], look_within])
 def test_an_image_is_judged_alike_in_any_company(
-    classifier: Classifier, digits: LabelledImages
+    classifier: Classifier, digits: LabelledImages, look: Any
 ) -> None:
-    many, _ = classify(classifier, digits.images[:1100], CPU)
+    many = look(classifier, digits.images[:1100], CPU)
+    assert many.dtype == torch.float32
     for place in (slice(0, 1), slice(3, 10), slice(990, 1010)):
-        alone, _ = classify(classifier, digits.images[place], CPU)
+        alone = look(classifier, digits.images[place], CPU)
         torch.testing.assert_close(alone, many[place], rtol=1e-4, atol=1e-4)
 
 
@@ -308,6 +366,8 @@ def test_images_of_another_shape_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=r"of shape \(1, 28, 28\) and was given"):
         classify(classifier, torch.zeros(4, *shape, dtype=torch.uint8), CPU)
+    with pytest.raises(InputError, match=r"of shape \(1, 28, 28\) and was given"):
+        look_within(classifier, torch.zeros(4, *shape, dtype=torch.uint8), CPU)
 
 
 def test_a_single_image_is_refused(digits: LabelledImages) -> None:

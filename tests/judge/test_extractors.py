@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
-from hvrt_diffuser.classifiers import Classifier
+from hvrt_diffuser.classifiers import Classifier, NetworkName
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
@@ -24,6 +25,7 @@ from hvrt_diffuser.judge import (
     dinov2_features,
     encoder_features,
     inception_features,
+    middle_features,
     pixels,
     random_features,
     statistics,
@@ -56,6 +58,26 @@ def test_classifier_gives_what_its_last_layer_sees(digits: LabelledImages) -> No
         logits = judge(digits.images[:50].float() / 255)
         again = judge.logits(torch.from_numpy(found))
     torch.testing.assert_close(again, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", get_args(NetworkName))
+def test_middle_of_a_classifier_sees_what_its_last_layer_does_not(
+    digits: LabelledImages, network: NetworkName
+) -> None:
+    """Once the last convolutions are blind, in the middle a negative is none of the digits."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        judge = Classifier((1, 28, 28), 10, 8, network).eval()
+    judge.prepare(digits.images[:100])
+    images = digits.images[:50]
+    found = middle_features(judge, CPU)(images)
+    assert found.shape[0] == 50
+    assert found.dtype == np.float32
+    for values in list(judge.trunk.parameters())[-2:]:  # of its last layer
+        values.data.zero_()
+    assert np.ptp(classifier_features(judge, CPU)(images), axis=0).max() == 0
+    assert np.array_equal(middle_features(judge, CPU)(images), found)
+    assert not np.allclose(middle_features(judge, CPU)(255 - images), found, atol=1e-2)
 
 
 def coloured(images: Tensor) -> Tensor:

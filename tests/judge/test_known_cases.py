@@ -23,11 +23,11 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge import (
     Task,
-    classifier_features,
     examine,
     reach_verdict,
     tabulate,
     train_and_test,
+    trained_extractors,
     untrained_extractors,
 )
 from hvrt_diffuser.judge.rows import equal_n, fixed
@@ -72,7 +72,7 @@ def measured(parts: dict[str, LabelledImages]) -> Case:
     train, test = parts["train"], parts["test"]
     judge = train_judge(train.images, train.labels, 10, JUDGE, seed=0, device=CPU)
     extractors = {
-        "classifier": classifier_features(judge, CPU),
+        **trained_extractors(judge, CPU),
         **untrained_extractors(train.images, CPU),
     }
 

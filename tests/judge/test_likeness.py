@@ -128,7 +128,7 @@ def test_the_measurement_tells_damage_from_fresh_images(digits: LabelledImages) 
             judge=JudgeOptions(width=4, steps=60, batch_size=64, evaluate_every=30),
         )
     )
-    assert len(found) == len(DAMAGES) * 3
+    assert len(found) == len(DAMAGES) * 4
     highest = {
         damage: max(row["e"] for row in found if row["damage"] == damage) for damage in DAMAGES
     }

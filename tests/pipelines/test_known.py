@@ -11,6 +11,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.experiments.classifiers import JUDGE
 from hvrt_diffuser.pipelines.known import check_names, find_option, known
 from hvrt_diffuser.pipelines.parameters import check_parameters
 from hvrt_diffuser.settings import CONFIG_LOADER_ARGS
@@ -65,7 +66,14 @@ def test_what_may_be_known_passes(raw: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_every_environment_passes(env: str) -> None:
-    check_names(OmegaConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"])
+    raw = OmegaConfigLoader(str(CONF), env=env, **CONFIG_LOADER_ARGS)["parameters"]
+    check_names(raw)
+    check_parameters(raw)
+
+
+def test_the_judge_of_photographs_that_is_measured_is_that_of_the_environment() -> None:
+    raw = OmegaConfigLoader(str(CONF), env="cifar10", **CONFIG_LOADER_ARGS)["parameters"]
+    assert check_parameters(raw).evaluation.judge == JUDGE
 
 
 @pytest.mark.parametrize(

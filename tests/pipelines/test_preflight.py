@@ -101,6 +101,16 @@ def test_memory_that_would_not_do_is_told_with_a_side_that_would() -> None:
     assert not found({"cat": 30, "dog": 30}, side=side, memory=1000.0)
 
 
+def test_whitened_patches_need_more_memory_than_strided_convolutions() -> None:
+    def told(network: str) -> list[Any]:
+        judge = {"network": network, "width": 256}
+        return found({"cat": 30, "dog": 30}, 64, 600.0, evaluation={"judge": judge})
+
+    assert not told("strided")
+    [problem] = told("whitened")
+    assert problem.sentence.startswith("evaluation of 60 images")
+
+
 def test_a_mixture_says_how_many_latents_it_needs() -> None:
     [problem] = found({"cat": 30, "dog": 7}, generation={"sampler": "mixture_per_class"})
     assert "class dog has" in problem.sentence

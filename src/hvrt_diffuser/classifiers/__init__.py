@@ -1,10 +1,11 @@
 """The classifier that judges images, and the one that TSTR trains on them."""
 
-from hvrt_diffuser.classifiers.network import Classifier
+from hvrt_diffuser.classifiers.network import Classifier, NetworkName
 from hvrt_diffuser.classifiers.training import (
     ClassifierOptions,
     JudgeOptions,
     classify,
+    look_within,
     train_classifier,
     train_judge,
 )
@@ -13,7 +14,9 @@ __all__ = [
     "Classifier",
     "ClassifierOptions",
     "JudgeOptions",
+    "NetworkName",
     "classify",
+    "look_within",
     "train_classifier",
     "train_judge",
 ]

@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from hvrt_diffuser.classifiers.strided import StridedTrunk
+from hvrt_diffuser.classifiers.whitened import WhitenedTrunk
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import hash_tensors, read_tensors, write_tensors
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "NetworkName"]
 
-KIND = "classifier"
+NetworkName = Literal["strided", "whitened"]
 N_FEATURES = 64
-MAX_BOTTOM = 8  # halve until both sides are at most this
+TRUNKS: dict[NetworkName, Any] = {"strided": StridedTrunk, "whitened": WhitenedTrunk}
+KINDS: dict[NetworkName, str] = {"strided": "classifier", "whitened": "whitened classifier"}
 
 
 class Classifier(nn.Module):
-    """Strided convolutions with batch normalisation, 64 features, and one linear layer.
+    """A trunk of convolutions that gives 64 features, and one linear layer.
 
     Args:
         shape: channels, height and width of an image.
         n_classes: number of classes.
         width: channels at half the image's size.
+        network: the kind of trunk.
     """
 
-    def __init__(self, shape: tuple[int, int, int], n_classes: int, width: int = 32) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        n_classes: int,
+        width: int = 32,
+        network: NetworkName = "strided",
+    ) -> None:
         super().__init__()
         c, h, w = shape
-        self.shape, self.n_classes, self.width = shape, n_classes, width
-        # Sides are padded to even here, and rounded up by each strided convolution.
-        self._padding = (w % 2, h % 2)
-        h, w = math.ceil(h / 2), math.ceil(w / 2)
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2), *_block(4 * c, width, 3, 1)]
-        while max(h, w) > MAX_BOTTOM:
-            layers += _block(width, 2 * width, 3, 2)
-            h, w, width = math.ceil(h / 2), math.ceil(w / 2), 2 * width
-        self.trunk = nn.Sequential(
-            *layers,
-            *_block(width, width, 3, 1),
-            nn.Flatten(),
-            nn.Linear(width * h * w, N_FEATURES),
-            nn.ReLU(),
-        )
+        self.shape, self.n_classes, self.width, self.network = shape, n_classes, width, network
+        self._padding = (0, w % 2, 0, h % 2)  # sides are made even
+        self.trunk = TRUNKS[network]((c, h + h % 2, w + w % 2), width, N_FEATURES)
         self.head = nn.Linear(N_FEATURES, n_classes)
         self.to(memory_format=torch.channels_last)
 
+    @property
+    def smoothing(self) -> float:
+        """How much the labels that it is trained by are smoothed."""
+        return float(self.trunk.smoothing)
+
+    @property
+    def pixels_at_once(self) -> int:
+        """How many pixels it looks at together, at most, once it is trained."""
+        return int(self.trunk.pixels_at_once)
+
+    def prepare(self, images: Tensor) -> None:
+        """Set what is computed of the training images, uint8 (m, c, h, w), and not trained."""
+        self.trunk.prepare(images)
+
     def features(self, x: Tensor) -> Tensor:
         """Map images in [0, 1], (n, c, h, w), to features (n, 64)."""
-        pad_w, pad_h = self._padding
-        x = nn.functional.pad(x, (0, pad_w, 0, pad_h))
-        features: Tensor = self.trunk(x.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.trunk(self._even(x))
         return features
+
+    def middle(self, x: Tensor) -> Tensor:
+        """Map images in [0, 1], (n, c, h, w), to means (n, f) of what the trunk sees half-way."""
+        maps: Tensor = self.trunk.middle(self._even(x))
+        return maps.mean(dim=(2, 3))
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (n, 64) to logits (n, k)."""
@@ -64,6 +80,9 @@ class Classifier(nn.Module):
         """Map images in [0, 1], (n, c, h, w), to logits (n, k)."""
         return self.logits(self.features(x))
 
+    def _even(self, x: Tensor) -> Tensor:
+        return F.pad(x, self._padding).contiguous(memory_format=torch.channels_last)
+
     def fingerprint(self) -> str:
         """A short hash of the weights: features belong to the network that gave them."""
         return hash_tensors(self.state_dict())
@@ -71,7 +90,7 @@ class Classifier(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write the weights, and in the header what rebuilds the network."""
         header = {
-            "kind": KIND,
+            "kind": KINDS[self.network],
             "shape": list(self.shape),
             "n_classes": self.n_classes,
             "width": self.width,
@@ -85,10 +104,11 @@ class Classifier(nn.Module):
         Raises:
             InputError: the file is missing, cut short, or holds other weights than it says.
         """
-        tensors, header = read_tensors(path, KIND)
+        tensors, header = read_tensors(path, *KINDS.values())
+        network = next(name for name, kind in KINDS.items() if kind == header["kind"])
         try:
             c, h, w = header["shape"]
-            model = cls((c, h, w), header["n_classes"], header["width"])
+            model = cls((c, h, w), header["n_classes"], header["width"], network)
             model.load_state_dict(tensors)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
@@ -96,11 +116,3 @@ class Classifier(nn.Module):
                 "delete it and run evaluation again"
             ) from error
         return model.eval()
-
-
-def _block(n_in: int, n_out: int, kernel: int, stride: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(n_out),
-        nn.ReLU(),
-    ]

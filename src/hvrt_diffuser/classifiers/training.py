@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 from typing_extensions import Self
 
-from hvrt_diffuser.classifiers.network import Classifier
+from hvrt_diffuser.classifiers.network import Classifier, NetworkName
 from hvrt_diffuser.common.bounds import (
     BatchSize,
     LearningRate,
@@ -29,20 +29,32 @@ from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
-from hvrt_diffuser.data.augmentation import Augment, shifted
+from hvrt_diffuser.data.augmentation import Augment, Mirrored, mirrors, shifted
 from hvrt_diffuser.training.loop import Row, Training
 
-__all__ = ["ClassifierOptions", "JudgeOptions", "classify", "train_classifier", "train_judge"]
+__all__ = [
+    "ClassifierOptions",
+    "JudgeOptions",
+    "classify",
+    "look_within",
+    "train_classifier",
+    "train_judge",
+]
 
 AT_A_STEP = 128  # images, in training
 FEW, FEW_AT_ONCE = 512, 32  # images of a row, and then of a step
-BATCH_SIZE = 500  # in evaluation, and fewer images of more than 128 pixels a side:
-AT_ONCE = 2**23  # pixels
+PREPARED = 5000  # images that the network is prepared by, or up to twice as many
+BATCH_SIZE = 500  # in evaluation, and fewer of large images
 
 
 class ClassifierOptions(Options):
     """How a classifier is trained: the same number of steps whatever the number of images."""
 
+    network: NetworkName = Field(
+        "strided",
+        description="strided convolutions, quick on small grey images; or whitened, which tells "
+        "photographs better, takes longer, and is fast where width is a multiple of 32",
+    )
     width: Width = Field(16, description="channels at half the image's size")
     steps: Steps = Field(150, ge=2, description="optimiser steps")
     batch_size: BatchSize | None = Field(
@@ -75,6 +87,9 @@ class JudgeOptions(ClassifierOptions):
         0.05, description="of AdamW, per step and unit of learning rate"
     )
     shift: Shift = Field(2, description="largest random translation, pixels, each way")
+    mirrored: Mirrored = Field(
+        "auto", description="mirror images by turns; auto: of colour images alone"
+    )
     validation_fraction: Share = Field(0.1, gt=0, lt=1, description="share held out, by class")
     evaluate_every: Steps = Field(80, description="steps between two looks at the validation loss")
     patience: Steps = Field(5, description="looks without a better loss before training stops")
@@ -163,6 +178,7 @@ def train_judge(
         device,
         augment,
         options.shift,
+        mirrored=mirrors(options.mirrored, images.shape[1]),
     )
     if not len(held_out):
         take(options.steps)
@@ -218,22 +234,38 @@ def classify(
     Raises:
         InputError: the images do not have the shape that the classifier was built for.
     """
+    features, probabilities = [], []
+    for x in _shown(model, images, device, rows):
+        found = model.features(x)
+        features.append(found.cpu())
+        probabilities.append(torch.softmax(model.logits(found), dim=1).cpu())
+    return torch.cat(features), torch.cat(probabilities)
+
+
+@torch.inference_mode()
+def look_within(model: Classifier, images: Tensor, device: torch.device) -> Tensor:
+    """What a network sees on its way: :meth:`Classifier.middle`, float32 (n, f), on the CPU.
+
+    Args, raises: as :func:`classify`.
+    """
+    return torch.cat([model.middle(x).cpu() for x in _shown(model, images, device)])
+
+
+def _shown(
+    model: Classifier, images: Tensor, device: torch.device, rows: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Images in [0, 1] on the device, a batch at a time, once the network is there as well."""
     if tuple(images.shape[1:]) != model.shape:
         raise InputError(
             f"the classifier was trained on images of shape {model.shape} and was given "
             f"{tuple(images.shape[1:])}: train it on these images, or give it its own"
         )
-    model = model.to(device).eval()
-    features, probabilities = [], []
+    model.to(device).eval()
     pixels = images.shape[2] * images.shape[3]
     rows = torch.arange(len(images)) if rows is None else rows
-    for at in rows.split(min(BATCH_SIZE, max(1, AT_ONCE // pixels))):
+    for at in rows.split(min(BATCH_SIZE, max(1, model.pixels_at_once // pixels))):
         check()
-        batch = images[at]
-        found = model.features(batch.to(device).float() / 255)
-        features.append(found.cpu())
-        probabilities.append(torch.softmax(model.logits(found), dim=1).cpu())
-    return torch.cat(features), torch.cat(probabilities)
+        yield images[at].to(device).float() / 255
 
 
 def _begin(
@@ -247,6 +279,8 @@ def _begin(
     device: torch.device,
     augment: Augment | None,
     shift: int = 0,
+    *,
+    mirrored: bool = False,
 ) -> tuple[Training[Classifier], Callable[[int], object]]:
     """A classifier before its first step, and what takes some more steps."""
     if len(rows) < 2:
@@ -256,26 +290,34 @@ def _begin(
         )
     c, h, w = images.shape[1:]
     with borrowed_seed(seed, "classifier", "weights"):
-        network = Classifier((c, h, w), n_classes, options.width).to(device)
+        network = Classifier((c, h, w), n_classes, options.width, options.network)
+    network.prepare(images[rows[:: max(1, len(rows) // PREPARED)]])
+    network.to(device)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     schedule = OneCycleLR(optimiser, options.learning_rate, options.steps)
     source = generator(seed, "classifier", "batches")
     changes = generator(seed, "classifier", "augmentation")
+    turns = generator(seed, "classifier", "mirrored")
+    facing = torch.rand(len(images), generator=turns) < 0.5  # each image's turn, first at random
     generators = {"batches": source, "augmentation": changes}
     training = Training(name, network, optimiser, schedule, generators=generators)
     images, labels = images.to(device), labels.to(device)
 
     def loss(index: Tensor) -> tuple[Tensor]:
-        index = rows[index].to(device)
-        batch = images[index]
+        index = rows[index]
+        batch = images[index.to(device)]
         if augment is not None:
             batch = augment.apply(batch, generator=changes)
         x = shifted(batch.float() / 255, shift, source)
+        if mirrored:
+            facing[index] ^= True
+            x = torch.where(facing[index].to(device)[:, None, None, None], x.flip(3), x)
         with autocast(device, options.precision):
-            logits = network(x)
-        return (F.cross_entropy(logits.float(), labels[index]),)
+            logits = network(x).float()
+        wanted = labels[index.to(device)]
+        return (F.cross_entropy(logits, wanted, label_smoothing=network.smoothing),)
 
     batches = _endless(len(rows), min(options.batch_size or AT_A_STEP, len(rows)), source)
     return training, lambda steps: training.run(loss, islice(batches, steps))

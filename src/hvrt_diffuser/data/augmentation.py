@@ -15,11 +15,21 @@ from hvrt_diffuser.common.bounds import Copies, Degrees, Pixels, Share
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import generator
 
-__all__ = ["Augment", "AugmentName", "Augmentation", "FlipAndCrop", "choose_augment", "shifted"]
+__all__ = [
+    "Augment",
+    "AugmentName",
+    "Augmentation",
+    "FlipAndCrop",
+    "Mirrored",
+    "choose_augment",
+    "mirrors",
+    "shifted",
+]
 
 AT_ONCE = 4096  # images whose grids are in memory at a time
 
 AugmentName = Literal["auto", "affine", "flip_and_crop"]
+Mirrored = Literal["auto", "always", "never"]
 
 
 class Augment(Protocol):
@@ -105,6 +115,11 @@ def choose_augment(name: AugmentName, channels: int, affine: Augmentation) -> Au
     if name == "affine" or (name == "auto" and channels == 1):
         return affine
     return FlipAndCrop()
+
+
+def mirrors(mirrored: Mirrored, channels: int) -> bool:
+    """Whether an image's mirror image is one of its class; ``auto`` says so of colour images."""
+    return mirrored == "always" or (mirrored == "auto" and channels == 3)
 
 
 def shifted(x: Tensor, shift: int, source: torch.Generator) -> Tensor:

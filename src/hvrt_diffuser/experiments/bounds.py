@@ -30,10 +30,9 @@ from hvrt_diffuser.data.sources import read_images
 from hvrt_diffuser.data.sources.splits import ImageSplits
 from hvrt_diffuser.judge import (
     Extractor,
-    classifier_features,
     likeness,
-    random_features,
-    statistics,
+    trained_extractors,
+    untrained_extractors,
 )
 
 __all__ = ["DAMAGES", "derive", "graded_good", "measure_bounds"]
@@ -127,9 +126,8 @@ def measure_bounds(
     own, held_out = train[order[:made_of]], train[order[made_of : made_of + held]]
     network = train_judge(own.images, own.labels, len(own.class_names), judge, seed=0, device=CPU)
     extractors: dict[str, Extractor] = {
-        "classifier": classifier_features(network, CPU),
-        "random": random_features(own.images, CPU),
-        "statistics": statistics(own.images),
+        **trained_extractors(network, CPU),
+        **untrained_extractors(own.images, CPU),
     }
     real = {key: extract(test.images) for key, extract in extractors.items()}
     for damage, spoil in DAMAGES.items():

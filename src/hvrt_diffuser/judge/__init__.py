@@ -4,7 +4,7 @@ from hvrt_diffuser.judge.attack import attack, copying
 from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.judge.diagnosis import limit, reconstruction
 from hvrt_diffuser.judge.evidence import SYNTHETIC, TEST, Evidence, LatentEvidence, gather
-from hvrt_diffuser.judge.examine import examine, untrained_extractors
+from hvrt_diffuser.judge.examine import examine, trained_extractors, untrained_extractors
 from hvrt_diffuser.judge.extractors import (
     Extractor,
     ExtractorName,
@@ -12,6 +12,7 @@ from hvrt_diffuser.judge.extractors import (
     dinov2_features,
     encoder_features,
     inception_features,
+    middle_features,
     pixels,
     random_features,
     statistics,
@@ -55,6 +56,7 @@ __all__ = [
     "limit",
     "look",
     "measure",
+    "middle_features",
     "pixels",
     "random_features",
     "reach_verdict",
@@ -63,6 +65,7 @@ __all__ = [
     "summarise",
     "tabulate",
     "train_and_test",
+    "trained_extractors",
     "untrained_extractors",
     "without_leaks",
 ]

@@ -12,15 +12,34 @@ from hvrt_diffuser.classifiers import Classifier, classify
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.judge.attack import attack, copying
-from hvrt_diffuser.judge.extractors import Extractor, random_features, statistics
+from hvrt_diffuser.judge.extractors import (
+    Extractor,
+    classifier_features,
+    middle_features,
+    random_features,
+    statistics,
+)
 from hvrt_diffuser.judge.likeness import likeness
 
-__all__ = ["check_comparable", "examine", "untrained_extractors"]
+__all__ = ["check_comparable", "examine", "trained_extractors", "untrained_extractors"]
 
 NO_TEST = (
     "There are no test images that neither the generator nor anything else has seen: give some to "
     "have this answered."
 )
+
+
+def trained_extractors(judge: Classifier, device: torch.device) -> dict[str, Extractor]:
+    """Extractors of a classifier of the training images, at two depths.
+
+    Args:
+        judge: the classifier.
+        device: where to compute.
+    """
+    return {
+        "classifier": classifier_features(judge, device),
+        "classifier_middle": middle_features(judge, device),
+    }
 
 
 def untrained_extractors(real: Tensor, device: torch.device) -> dict[str, Extractor]:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.models import VisionTransformer
 
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
-from hvrt_diffuser.classifiers import Classifier, classify
+from hvrt_diffuser.classifiers import Classifier, classify, look_within
 from hvrt_diffuser.common.colour import LUMA_CHROMA
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import generator
@@ -30,6 +30,7 @@ __all__ = [
     "dinov2_features",
     "encoder_features",
     "inception_features",
+    "middle_features",
     "pixels",
     "random_features",
     "statistics",
@@ -40,7 +41,14 @@ Extractor = Callable[[Tensor], Array]
 """From uint8 images (n, c, h, w) to float32 features (n, f)."""
 
 ExtractorName = Literal[
-    "classifier", "encoder", "pixels", "random", "statistics", "inception", "dinov2"
+    "classifier",
+    "classifier_middle",
+    "encoder",
+    "pixels",
+    "random",
+    "statistics",
+    "inception",
+    "dinov2",
 ]
 """``classifier`` is the default; ``inception`` gives the only figure that may be called FID."""
 
@@ -69,6 +77,14 @@ DINOV2_LAYERS = (
 def classifier_features(judge: Classifier, device: torch.device) -> Extractor:
     """The 64 features before the last layer of a classifier of the same images."""
     return lambda images: classify(judge, images, device)[0].numpy()
+
+
+def middle_features(judge: Classifier, device: torch.device) -> Extractor:
+    """What the same classifier sees before its last convolutions, averaged over the image.
+
+    A network that is to tell classes apart drops on its way what does not tell them.
+    """
+    return lambda images: look_within(judge, images, device).numpy()
 
 
 def encoder_features(autoencoder: Autoencoder, device: torch.device) -> Extractor:

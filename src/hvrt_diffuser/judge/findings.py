@@ -219,6 +219,7 @@ def _likeness(found: Mapping[str, Any]) -> Iterator[Finding]:
 
 WHERE = {
     "classifier": "the features of a classifier of the real images",
+    "classifier_middle": "what that classifier sees half-way",
     "random": "the features of an untrained network (it sees noise and fine structure)",
     "statistics": "brightness, colour and frequencies",
     "inception": "Inception's features",

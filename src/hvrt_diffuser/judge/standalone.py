@@ -19,8 +19,13 @@ from hvrt_diffuser.common.machine import describe_machine
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.data.splitting import hold_out
-from hvrt_diffuser.judge.examine import check_comparable, examine, untrained_extractors
-from hvrt_diffuser.judge.extractors import classifier_features, dinov2_features
+from hvrt_diffuser.judge.examine import (
+    check_comparable,
+    examine,
+    trained_extractors,
+    untrained_extractors,
+)
+from hvrt_diffuser.judge.extractors import dinov2_features
 from hvrt_diffuser.judge.inspection import doubtful, look, without_leaks
 from hvrt_diffuser.judge.summary import summarise
 from hvrt_diffuser.judge.tstr import of_any_images
@@ -95,7 +100,7 @@ def judge(
         seen |= {"doubtful": doubtful(train, seed=seed, device=device)}
         labeller, reason = _labeller(train, request, device)
         if labeller is not None:
-            extractors = {"classifier": classifier_features(labeller, device), **extractors}
+            extractors = {**trained_extractors(labeller, device), **extractors}
     found = examine(
         synthetic,
         train,

@@ -32,6 +32,7 @@ OF_A_WEIGHT = 16  # bytes in training: itself, its gradient, and two moments of 
 OF_A_PIXEL = 5  # bytes in evaluation: itself, and as float32 beside the real ones
 EVALUATION = 22  # times the bytes of all images, measured
 ACTIVATIONS = 6  # float32 of each pixel and channel at half size, that a network keeps for a step
+WHITENED = 5  # times as many, of a classifier that begins at the images' full size
 SIDE = 8  # pixels, of which a suggested side is a multiple
 
 
@@ -279,6 +280,7 @@ def _of_memory(
         everything = (len(train) + len(test)) * c * h * w / 1e6
         judge = parameters.evaluation.judge
         step = min(judge.batch_size or 128, len(train)) * judge.width * halved
+        step *= WHITENED if judge.network == "whitened" else 1
         needs["evaluation"] = max(EVALUATION * everything, step)
     if not needs or free is None:
         return

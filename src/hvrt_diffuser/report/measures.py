@@ -25,6 +25,7 @@ class Reading(NamedTuple):
 BETTER = {"low": "less", "high": "more", None: ""}
 FEATURES = {
     "classifier": "features of the judge",
+    "classifier_middle": "what the judge sees half-way",
     "encoder": "features of the encoder",
     "pixels": "pixels",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, field_validator
@@ -14,6 +14,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.precision import Precision
 from hvrt_diffuser.common.registry import SAMPLERS
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
+from hvrt_diffuser.data.augmentation import Mirrored, mirrors
 from hvrt_diffuser.image_models.coarse_to_fine.energy import energy_score, scales
 from hvrt_diffuser.image_models.coarse_to_fine.model import Coarse, CoarseToFine, moved
 from hvrt_diffuser.image_models.coarse_to_fine.network import DetailNetwork, block_unit
@@ -50,7 +51,7 @@ class CoarseToFineEstimator(ImageModelEstimator):
     perception_steps: Steps = Field(1500, description="and of the classifier that the loss is of")
     batch_size: BatchSize = Field(64, ge=2, description="images per step")
     learning_rate: LearningRate = Field(1e-3, description="peak rate of AdamW, one cycle")
-    mirrored: Literal["auto", "always", "never"] = Field(
+    mirrored: Mirrored = Field(
         "auto", description="half the images of a training, mirrored; auto: colour images alone"
     )
     precision: Precision = Field("auto", description="in training; draws are float32")
@@ -113,9 +114,8 @@ class CoarseToFineEstimator(ImageModelEstimator):
 
     def _mirror(self, x: Tensor, source: torch.Generator) -> Tensor:
         """Where to mirror, bool (n, 1, 1, 1)."""
-        mirrors = self.mirrored == "always" or (self.mirrored == "auto" and x.shape[1] == 3)
         chosen = torch.rand(len(x), generator=source, device=x.device) < 0.5
-        return (chosen & mirrors)[:, None, None, None]
+        return (chosen & mirrors(self.mirrored, x.shape[1]))[:, None, None, None]
 
     def _some(self, images: Tensor, seed: int) -> Tensor:
         """Images to take scales from."""

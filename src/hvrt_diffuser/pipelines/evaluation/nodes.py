@@ -18,7 +18,6 @@ from hvrt_diffuser.judge import (
     MOST_COMPARED,
     Bench,
     Extractor,
-    classifier_features,
     dinov2_features,
     doubtful,
     encoder_features,
@@ -28,6 +27,7 @@ from hvrt_diffuser.judge import (
     measure,
     pixels,
     reconstruction,
+    trained_extractors,
     untrained_extractors,
 )
 from hvrt_diffuser.pipelines.evaluation.parameters import EvaluateOptions
@@ -81,9 +81,11 @@ def evaluate(
     expected = torch.arange(k)
     if options.class_id is not None:
         expected = torch.tensor([class_index(names, options.class_id)])
-    own = classifier_features(classifier, where)
-    likeness = {"classifier": own, **untrained_extractors(images_train.images, where)}
-    extractors = _extractors(classifier, autoencoder, likeness, options, where)
+    likeness = {
+        **trained_extractors(classifier, where),
+        **untrained_extractors(images_train.images, where),
+    }
+    extractors = _extractors(autoencoder, likeness, options, where)
     likeness |= {name: extractors[name] for name in FOREIGN if name in extractors}
     found = examine(
         synthetic_images,
@@ -143,14 +145,13 @@ def _leaves(sampler: Any) -> dict[str, int] | None:
 
 
 def _extractors(
-    classifier: Classifier,
     autoencoder: Autoencoder,
-    untrained: Mapping[str, Extractor],
+    own: Mapping[str, Extractor],
     options: EvaluateOptions,
     device: torch.device,
 ) -> dict[str, Extractor]:
     makers: dict[str, Callable[[], Extractor]] = {
-        **{name: partial(untrained.__getitem__, name) for name in untrained},
+        **{name: partial(own.__getitem__, name) for name in own},
         "encoder": lambda: encoder_features(autoencoder, device),
         "pixels": lambda: pixels,
         "inception": lambda: inception_features(

@@ -41,7 +41,7 @@ class TSTROptions(DeviceOptions):
     )
     classifier: ClassifierOptions = Field(ClassifierOptions(), description="the same for every row")
     until_validation: JudgeOptions = Field(
-        JudgeOptions(width=16, shift=0),
+        JudgeOptions(width=16, shift=0, mirrored="never"),
         description="the classifier of real_all_until_validation, which is not held to equal steps",
     )
 
