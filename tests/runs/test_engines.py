@@ -61,7 +61,7 @@ def test_control_c_ends_the_workers_and_the_run_goes_on_later(
         path.unlink()
     command = ("run", "--env", "test", "--pipelines", "tstr", "--params", DASK)
     process = start(finished_copy, *command)
-    wait_until(lambda: list(tasks.glob("*/result.safetensors")), 240)
+    wait_until(lambda: list(tasks.glob("*/result.safetensors")), 900)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
     wait_until(lambda: not of_group(process.pid), AT_MOST)
     _, err = process.communicate(timeout=AT_MOST)

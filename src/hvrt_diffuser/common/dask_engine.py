@@ -312,16 +312,11 @@ def _check_workers(client: Client, folder: Path, *, gpu: bool) -> int:
 
 def _check_worker(who: str, mine: Mapping[str, Any], theirs: Any, folder: Path) -> None:
     """Of what it has answered, or of the error in its place."""
-    if isinstance(theirs, ModuleNotFoundError):
-        raise InputError(
-            f"{who} has no package {theirs.name}, expected hvrt_diffuser of this version: install "
-            "it in the environment of the worker"
-        )
     if isinstance(theirs, Exception):
         said = " ".join(str(theirs).split())
         raise InputError(
-            f"{who} cannot load hvrt_diffuser ({type(theirs).__name__}: {said}), expected this "
-            "version: install it in the environment of the worker"
+            f"{who} cannot load hvrt_diffuser ({said}), expected this version: install it in the "
+            "environment of the worker"
         )
     if found := disagreement(who, mine, theirs):
         raise InputError(found)
