@@ -55,7 +55,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a value half written": (configuration("seed: ${"), "correct it below conf/"),
     "a key of nothing": (configuration("seed: {? }"), "seed: Incompatible key type"),
-    "a key in two files": (twice, "b.yml: seed: keep each key in one file"),
+    "a key in two files": (twice, ".yml: seed: keep each key in one file"),
     "YAML that breaks off": (configuration("seed: ["), "parameters.yml"),
 }
 
@@ -125,7 +125,7 @@ def test_the_system_s_own_words_become_a_sentence(tmp_path: Path) -> None:
 
 
 def test_an_interruption_is_no_traceback() -> None:
-    code = "import hvrt_diffuser.hooks, os, signal; os.kill(os.getpid(), signal.SIGINT); input()"
+    code = "import hvrt_diffuser.hooks, signal; signal.raise_signal(signal.SIGINT); input()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,

@@ -38,7 +38,7 @@ EXPERIMENTS = {
     "optimise": {"optimise.json", "optimise_plot.png"},
     "hpo": {"hpo.json", *(f"hpo_{name}.{form}" for name in SWEEPS for form in ("json", "png"))},
 }
-UTILITY = ("balance", "shots")  # which have tests of their own
+UTILITY = ("balance", "shots", "dvp_vae")  # which have tests of their own
 OF_EXPERIMENTS = {"experiments", "sampler_frontier", "benchmark", "benchmark_table"}
 OF_EXPERIMENTS |= {"balance_generator", "balance_metrics", "shots_generators", "shots_metrics"}
 

@@ -137,6 +137,7 @@ class TestServer:
             "optimise",
             "benchmark",
             "variants",
+            "dvp_vae",
         }
 
     def test_is_heard_on_this_machine_alone(self, server: str) -> None:
