@@ -197,8 +197,8 @@ class TestShards:
 
 
 def in_two_processes(model: Path, out: Path) -> list[str]:
-    """Two files; the second is of a few images, and so the first that is whole."""
-    options = ["-n", "8200", "--shards", "--workers", "2", "--out", str(out)]
+    """Six files: time enough to be ended between the first and the last."""
+    options = ["-n", "41000", "--shards", "--workers", "2", "--out", str(out)]
     return [sys.executable, "-m", "hvrt_diffuser", "draw", str(model), *options]
 
 
@@ -229,7 +229,7 @@ def test_what_was_ended_goes_on_and_nothing_is_left_running(
     if by == signal.SIGINT:
         assert ended.returncode == 130
         assert said == "Error: interrupted: the same command goes on where this one stopped\n"
-    assert [path.name for path in notes.iterdir()] == ["00001.json"]
+    assert 0 < len(list(notes.iterdir())) < 6
     subprocess.run(command, check=True, timeout=600)
     own, other = contents(out), contents(whole)
     assert own.keys() == other.keys()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import statistics
 import sys
 import time
@@ -437,12 +436,13 @@ def main() -> None:
     splits = read_images("parquet", root=options.root)
     assert splits.test is not None
     protocol = Protocol(model=CoarseToFineEstimator(training_steps=options.steps))
+    given = f"--seeds {options.seeds} --steps {options.steps}"
+    command = f"{COMMAND} --root FOLDER --out FILE --kept FOLDER {given}"
     measured = []
     for seed in range(options.seeds):
         measured.append(
             measure_photographs(splits.train, splits.test, protocol, seed, options.kept, _show)
         )
-        command = f"{COMMAND} --root FOLDER {shlex.join(sys.argv[1:][2:])}"
         rows = [{**row, "command": command} for row in averaged(measured)]
         with whole_file(options.out) as temporary:
             temporary.write_text(
