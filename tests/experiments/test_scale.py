@@ -18,7 +18,17 @@ BYTES = (MANY - FEW) * 3 * 64 * 64 / 1e6
 
 @pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="the system does not tell")
-@pytest.mark.parametrize("stage", ["folder", "parquet", "holding_out", "synthetic"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "folder",
+        "parquet",
+        "holding_out",
+        pytest.param("encoding", marks=pytest.mark.xfail(reason="64 MB more were seen")),
+        "synthetic",
+        pytest.param("drawing", marks=pytest.mark.xfail(reason="15.4 MB more were seen")),
+    ],
+)
 def test_more_images_take_no_more_memory(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "SMALL", 0)
     assert peak(stage, MANY) - peak(stage, FEW) < 0.3 * BYTES
