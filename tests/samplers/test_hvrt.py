@@ -895,3 +895,20 @@ def test_shapes_that_do_not_fit_are_refused(z: tuple[int, ...], labels: tuple[in
 def test_options_without_a_meaning_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         estimator(**change)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_fit_some_rows_at_a_time_is_the_fit_at_once(
+    strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = torch.randn(900, 5, generator=source()) * torch.tensor([1, 2, 0.1, 5, 1])
+    labels = torch.arange(900) % 3
+    whole = estimator(strategy).fit(latents, labels)
+    for module in ("leaves", "trees", "protocol"):
+        name = "AT_ONCE" if module == "protocol" else "ROWS_AT_ONCE"
+        monkeypatch.setattr(f"hvrt_diffuser.samplers.{module}.{name}", 64)
+    parts = estimator(strategy).fit(latents, labels)
+    for a, b in ((whole.overall, parts.overall), (whole.per_class, parts.per_class)):
+        assert torch.equal(a.leaf, b.leaf)
+        for x, y in zip(*(k.kernel.packed()[0].values() for k in (a, b)), strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-6)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hvrt_diffuser.samplers.leaves import PADDED_ELEMENTS, Leaves
+from hvrt_diffuser.samplers import leaves as module
+from hvrt_diffuser.samplers.leaves import PADDED_ELEMENTS, Leaves, deviation_of_rows
 
 N_LEAVES = 30
 EMPTY = (0, 7, 29)  # the first, one between and the last
@@ -65,6 +66,26 @@ def test_deviation_keeps_its_digits_far_from_zero(leaves: Leaves, values: Tensor
     """A sum of squares less the square of a sum would lose them all."""
     near, far = leaves.deviation(values), leaves.deviation(values + 1e8)
     torch.testing.assert_close(near, far, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 499])
+def test_sums_do_not_depend_on_how_many_rows_there_are_at_a_time(
+    leaves: Leaves, values: Tensor, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = leaves.mean(values), leaves.deviation(values)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+    assert torch.equal(leaves.mean(values), whole[0])
+    assert torch.equal(leaves.deviation(values), whole[1])
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 499, 500])
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_deviations_of_parts_are_merged(
+    values: Tensor, at_once: int, offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+    found = deviation_of_rows(values + offset)
+    np.testing.assert_allclose(found, (values + offset).numpy().std(0), rtol=1e-9)
 
 
 @pytest.mark.parametrize("cost", [1, PADDED_ELEMENTS // 100, 10 * PADDED_ELEMENTS])

@@ -194,14 +194,13 @@ def fit_kernel(
     Returns:
         Tables of the latents' type, on their device.
     """
-    z = latents.double()
     if strategy == "univariate_kde_copula":
-        return _fit_copula(z, leaves, unit, noise_scale).to(latents.dtype)
-    scott = noise_scale * _scott(leaves.sizes, z.shape[1])
+        return _fit_copula(latents, leaves, unit, noise_scale).to(latents.dtype)
+    scott = noise_scale * _scott(leaves.sizes, latents.shape[1])
     if strategy == "multivariate_kde":
         jitter = noise_scale * MIN_EIGENVALUE**0.5 * unit
-        return _fit_covariance(z, leaves, scott, jitter).to(latents.dtype)
-    deviation = torch.maximum(leaves.deviation(z), MIN_DEVIATION * unit)
+        return _fit_covariance(latents, leaves, scott, jitter).to(latents.dtype)
+    deviation = torch.maximum(leaves.deviation(latents), MIN_DEVIATION * unit)
     if strategy == "epanechnikov":
         return ProductKernel(scott * deviation, "epanechnikov").to(latents.dtype)
     return ProductKernel(noise_scale * BOOTSTRAP_NOISE * deviation, "normal").to(latents.dtype)
@@ -224,7 +223,8 @@ def _fit_covariance(z: Tensor, leaves: Leaves, scott: Tensor, jitter: Tensor) ->
         (leaves.sizes > 1) & (leaves.sizes > d),
     ):
         for own, place in leaves.blocks(chosen.nonzero()[:, 0], d):
-            residuals = z[leaves.rows[place.clamp(min=0)]] - mean[own][:, None]  # (b, m, d)
+            values = z[leaves.rows[place.clamp(min=0)]].double()
+            residuals = values.sub_(mean[own][:, None])  # (b, m, d)
             scale = scott[own] / leaves.sizes[own].double().sqrt()[:, None]  # (b, 1)
             gathered.add(own, residuals.mul_(scale[:, None]), place >= 0)
     return gathered.kernel()
@@ -248,15 +248,15 @@ def _fit_copula(z: Tensor, leaves: Leaves, unit: Tensor, noise_scale: float) -> 
     """
     d = z.shape[1]
     copula = _Factors(d, leaves)
-    quantiles = z.new_zeros(leaves.n_leaves, d, N_QUANTILES)
-    scores = torch.linspace(-EDGE, EDGE, N_QUANTILES, dtype=z.dtype, device=z.device)
+    quantiles = z.new_zeros(leaves.n_leaves, d, N_QUANTILES, dtype=torch.float64)
+    scores = torch.linspace(-EDGE, EDGE, N_QUANTILES, dtype=torch.float64, device=z.device)
     few = leaves.sizes < MIN_ROWS_FOR_CORRELATION
     small = leaves.sizes <= d
     copula.add_independent((few & (leaves.sizes > 0)).nonzero()[:, 0])
     for chosen in (few & (leaves.sizes > 1), ~few & small, ~few & ~small):
         for own, place in leaves.blocks(chosen.nonzero()[:, 0], d * N_GRID):
             inside = place >= 0  # (b, m)
-            values = z[leaves.rows[place.clamp(min=0)]]  # (b, m, d)
+            values = z[leaves.rows[place.clamp(min=0)]].double()  # (b, m, d)
             quantiles[own] = _marginal_quantiles(values, inside, unit[own], scores, noise_scale)
             if leaves.sizes[own[0]] >= MIN_ROWS_FOR_CORRELATION:
                 rank = values.masked_fill(~inside[..., None], torch.inf).argsort(1).argsort(1)
@@ -265,7 +265,7 @@ def _fit_copula(z: Tensor, leaves: Leaves, unit: Tensor, noise_scale: float) -> 
                 score.masked_fill_(~inside[..., None], 0)
                 copula.add(own, score / score.square().sum(1, keepdim=True).sqrt(), inside)
     alone = (leaves.sizes == 1).nonzero()[:, 0]
-    value = z[leaves.rows[leaves.first[alone]]][..., None]  # (b, d, 1)
+    value = z[leaves.rows[leaves.first[alone]]].double()[..., None]  # (b, d, 1)
     # hvrt's own rule: a row alone is spread evenly over a tenth of the set's deviation.
     spread = 0.1 * noise_scale * unit[alone][..., None]
     quantiles[alone] = value + spread * (2 * torch.special.ndtr(scores) - 1)

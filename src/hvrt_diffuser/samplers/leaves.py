@@ -9,9 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["PADDED_ELEMENTS", "Leaves"]
+__all__ = ["PADDED_ELEMENTS", "ROWS_AT_ONCE", "Leaves", "deviation_of_rows"]
 
 PADDED_ELEMENTS = 2**22  # of a padded block, 32 MB in float64
+ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,30 @@ class Leaves:
         return torch.arange(self.n_leaves, device=self.leaf.device).repeat_interleave(self.sizes)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean (k, d) of values (n, d) over the rows of each leaf; 0 for an empty one."""
-        total = values.new_zeros(self.n_leaves, values.shape[1])
-        for member in self.leaf:
-            total.index_add_(0, member, values)
+        """Mean float64 (k, d) of values (n, d) over the rows of each leaf; 0 for an empty one."""
+        total = values.new_zeros(self.n_leaves, values.shape[1], dtype=torch.float64)
+        for own, x in self._parts(values):
+            total.index_add_(0, own, x)
         return total / self.sizes.clamp(min=1)[:, None]
 
     def deviation(self, values: Tensor) -> Tensor:
-        """Population standard deviation (k, d) of values (n, d) in each leaf."""
+        """Population standard deviation float64 (k, d) of values (n, d) in each leaf."""
         mean = self.mean(values)
         total = torch.zeros_like(mean)
-        for member in self.leaf:
-            total.index_add_(0, member, (values - mean[member]).square_())
+        for own, x in self._parts(values):
+            total.index_add_(0, own, (x - mean[own]).square_())
         return (total / self.sizes.clamp(min=1)[:, None]).sqrt_()
+
+    def _parts(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Some rows at a time: their leaf in a member, and their values in float64.
+
+        Rows follow each other in their order, so that sums do not depend on how many there are at
+        a time.
+        """
+        for member in self.leaf:
+            pieces = zip(member.split(ROWS_AT_ONCE), values.split(ROWS_AT_ONCE), strict=True)
+            for own, x in pieces:
+                yield own, x.double()
 
     def blocks(self, chosen: Tensor, cost: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The rows of the chosen leaves, in blocks of leaves of similar size.
@@ -82,3 +94,21 @@ class Leaves:
             step = torch.arange(int(self.sizes[taken[-1]]), device=chosen.device)
             place = self.first[taken][:, None] + step
             yield taken, torch.where(step < self.sizes[taken][:, None], place, -1)
+
+
+def deviation_of_rows(values: Tensor) -> Tensor:
+    """Population standard deviation float64 (d,) of values (n, d), in bounded memory.
+
+    Squares about the mean of some rows at a time, merged (Chan, Golub & LeVeque 1983, doi
+    10.1080/00031305.1983.10483115).
+    """
+    count = 0
+    mean = squares = values.new_zeros(values.shape[1], dtype=torch.float64)
+    for part in values.split(ROWS_AT_ONCE):
+        x = part.double()
+        own = x.mean(dim=0)
+        away, whole = own - mean, count + len(x)
+        squares = squares + (x - own).square_().sum(dim=0) + away.square() * count * len(x) / whole
+        mean = mean + away * len(x) / whole
+        count = whole
+    return (squares / count).sqrt()

@@ -17,6 +17,7 @@ from typing_extensions import Self
 from hvrt_diffuser.common.bounds import Count, Repetitions, Share, TreeDepth
 from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.samplers.leaves import deviation_of_rows
 from hvrt_diffuser.samplers.trees import Forest
 
 __all__ = ["PartitionOptions", "start_forest"]
@@ -106,15 +107,15 @@ def start_forest(
         name: of the partition, which keeps its seeds apart from those of others.
         known: trees of the groups before these, which the new ones go on from.
     """
-    x = latents.double().cpu()
+    x = latents.cpu()
     counts = torch.bincount(group).tolist()
     d = x.shape[1]
-    rotation = x.new_zeros(0, 0, 0)
+    rotation = x.new_zeros(0, 0, 0, dtype=torch.float64)
     if known is not None:
         rotation = known.rotation.cpu()
     elif options.members > 1 and options.diversity == "rotations":
         # Rotated in units of each dimension's deviation, or the widest would have its way.
-        deviation = x.std(0, unbiased=False)
+        deviation = deviation_of_rows(x)
         unit = torch.where(deviation > 0, deviation, 1.0)
         rotation = torch.stack(
             [_rotation(d, seed, name, member) / unit[:, None] for member in range(options.members)]
@@ -124,9 +125,7 @@ def start_forest(
 
     def fit(member: int, which: int) -> _Tree:
         rows = x.split(counts)[which]
-        y = labels.cpu().split(counts)[which].double()
-        if len(rotation):
-            rows = rows @ rotation[member]
+        y = labels.cpu().split(counts)[which]
         n = min(len(rows), options.tree_rows or len(rows))
         source = generator(seed, "hvrt", name, member, before + which)
         if options.members > 1 and options.diversity == "rows":
@@ -135,8 +134,11 @@ def start_forest(
         elif n < len(rows):
             drawn = torch.randperm(len(rows), generator=source)[:n]
             rows, y = rows[drawn], y[drawn]
+        rows = rows.double()
+        if len(rotation):
+            rows = rows @ rotation[member]
         random_state = derive_seed(seed, "hvrt", name, member, before + which) % 2**31
-        return _fit_tree(rows.numpy(), y.numpy(), options, random_state)
+        return _fit_tree(rows.numpy(), y.double().numpy(), options, random_state)
 
     jobs = [(member, which) for member in range(options.members) for which in range(len(counts))]
     trees = pool.map(lambda job: fit(*job), jobs)
@@ -156,10 +158,11 @@ def _rotation(d: int, seed: int, name: str, member: int) -> Tensor:
 def _deviation(rows: Tensor, robust: bool) -> Tensor:
     """The unit (d,) in which hvrt measures these rows; 1 for a constant dimension."""
     if robust:
-        distance = np.abs(rows.numpy() - np.median(rows.numpy(), axis=0))
-        deviation = MAD_TO_DEVIATION * torch.from_numpy(np.median(distance, axis=0))
+        columns = (column.double().numpy() for column in rows.T)  # one at a time
+        absolute = [np.median(np.abs(each - np.median(each))) for each in columns]
+        deviation = MAD_TO_DEVIATION * torch.tensor(absolute, dtype=torch.float64)
     else:
-        deviation = rows.std(0, unbiased=False)
+        deviation = deviation_of_rows(rows)
     return torch.where(deviation > 0, deviation, 1.0)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "load_sampler",
 ]
 
+AT_ONCE = 65_536  # latents that are looked at together
 NOTICE = "contains the latents of the training images, from which they can be decoded"
 
 
@@ -206,7 +207,7 @@ def check_latents(latents: Tensor, labels: Tensor | None) -> Tensor:
         )
     if labels.dtype != torch.long:
         raise InputError(f"labels of type {labels.dtype} were given, expected int64: convert them")
-    bad = ~torch.isfinite(latents).all(dim=1)
+    bad = torch.cat([~torch.isfinite(x).all(dim=1) for x in latents.split(AT_ONCE)])
     if bad.any():
         raise InputError(
             f"{int(bad.sum())} of {len(latents)} latents hold NaN or infinite values (the first "

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from hvrt_diffuser.common.stored import Stored
+from hvrt_diffuser.samplers.leaves import ROWS_AT_ONCE
 
 __all__ = ["Forest"]
-
-ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
