@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
+from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,6 +26,7 @@ from hvrt_diffuser.autoencoders import (
     encode_images,
     train_autoencoder,
 )
+from hvrt_diffuser.autoencoders.principal import PrincipalPath
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.training import Checkpoint, Row
@@ -187,6 +189,40 @@ def test_the_convolutions_learn_what_principal_components_lack(
     assert squared_error(model, images) < 0.9 * linear_squared_error(images, 20)
 
 
+@pytest.mark.parametrize(
+    ("shape", "n", "options", "expected"),
+    [
+        ((3, 16, 16), 64, {}, True),
+        ((1, 16, 16), 64, {}, False),  # digits have their edges where convolutions see them
+        ((3, 16, 16), 63, {}, False),
+        ((3, 16, 16), 64, {"validation_fraction": 0.05}, False),
+        ((3, 16, 16), 64, {"beta": 0.1}, False),
+        ((3, 16, 16), 64, {"regulariser": {"kind": "decoder_spectrum"}}, False),
+        ((3, 16, 16), 64, {"principal_path": False}, False),
+        ((1, 16, 16), 4, {"principal_path": True}, True),
+    ],
+)
+def test_colour_images_have_a_principal_path_unless_they_are_few(
+    shape: tuple[int, int, int], n: int, options: dict[str, Any], expected: bool
+) -> None:
+    given = {"latent_dim": 32, "validation_fraction": 0.0} | options
+    found = TrainingOptions(**given).architecture(shape, n)
+    assert found.principal_path is expected
+
+
+def test_of_many_images_some_at_random_give_the_components(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hvrt_diffuser.autoencoders.principal.MOST_NUMBERS", 150 * 784)
+    path, rows = PrincipalPath((1, 28, 28), 5), torch.arange(len(images))
+    path.fit(images, rows, 0)
+    x = images.flatten(1).float() / 255
+    error = (path.decode_rows(path.encode_rows(x)) - x).square().mean().item()
+    all_of_them = PCA(5).fit(x.numpy())
+    least = np.square(all_of_them.inverse_transform(all_of_them.transform(x.numpy())) - x.numpy())
+    assert 1.001 * least.mean() < error < 1.1 * least.mean()
+
+
 def test_fewer_images_than_principal_components_are_refused(
     images: Tensor, make_options: Make
 ) -> None:
@@ -247,10 +283,10 @@ def test_bfloat16_trains_and_hands_over_float32(images: Tensor, make_options: Ma
 
 def test_colour_images_train(images: Tensor, make_options: Make) -> None:
     colour = images[:297].reshape(99, 3, 28, 28)
-    options = make_options(batch_size=20, epochs=2)
-    model, history = train_autoencoder(colour, options, seed=0, device=CPU)
+    options = {"batch_size": 20, "epochs": 2, "principal_path": False}
+    model, history = train_autoencoder(colour, make_options(**options), seed=0, device=CPU)
     assert history[1]["train_loss"] < history[0]["train_loss"]
-    gaussian = make_options(batch_size=20, epochs=2, likelihood="gaussian")
+    gaussian = make_options(**options, likelihood="gaussian")
     assert_same_weights(model, train_autoencoder(colour, gaussian, seed=0, device=CPU)[0])
 
 

@@ -10,12 +10,14 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.seeding import generator
 
 __all__ = ["PrincipalComponents", "PrincipalPath"]
 
 # Images of the linear path leave [0, 1], where no logit is. The nearer to the ends it may go, the
 # less the convolutions can still change there: the slope of a sigmoid is .01 at .01.
 MARGIN = 0.01
+MOST_NUMBERS = 2**27  # of the images that components are taken of: 43,690 of 32x32 in colour
 
 
 class PrincipalComponents(nn.Module):
@@ -85,13 +87,22 @@ class PrincipalPath(PrincipalComponents):
         super().__init__(math.prod(shape), latent_dim)
         self.shape = shape
 
-    def fit(self, images: Tensor, seed: int) -> None:
-        """Take mean and components of images, uint8 (n, c, h, w).
+    def fit(self, images: Tensor, rows: Tensor, seed: int) -> None:
+        """Take mean and components of images.
+
+        Args:
+            images: uint8 (n, c, h, w).
+            rows: int64 (m,), of the images to look at; of more than fit into half a gigabyte, so
+                many at random.
+            seed: of them, and of the search for components.
 
         Raises:
             InputError: there are fewer images than components.
         """
-        self.fit_rows(images.flatten(1).cpu().float() / 255, seed)
+        most = max(MOST_NUMBERS // math.prod(self.shape), len(self.components))
+        if len(rows) > most:
+            rows = rows[torch.randperm(len(rows), generator=generator(seed, "some rows"))[:most]]
+        self.fit_rows(images[rows].flatten(1).cpu().float() / 255, seed)
 
     def encode(self, x: Tensor) -> Tensor:
         """Latents (n, d) of images in [0, 1], (n, c, h, w)."""

@@ -51,6 +51,7 @@ __all__ = ["Plan", "TrainingOptions", "train_autoencoder"]
 
 PASSES = 12  # over the images ...
 FEWEST = 1_000  # ... unless that takes fewer steps; of 240 photographs, more learn them by heart
+SPARE = 2  # images for each principal component, at least: of fewer they are the images' own
 LOOK = 50  # steps between two looks at the loss, at least
 
 
@@ -64,10 +65,11 @@ class TrainingOptions(AutoencoderEstimator):
     residual_blocks: Layers = Field(
         0, description="at each size, in encoder and decoder; for images richer than digits"
     )
-    principal_path: bool = Field(
-        False,
+    principal_path: bool | Literal["auto"] = Field(
+        "auto",
         description="whether principal components pass by the convolutions, which then learn what "
-        "they lack; for images richer than digits",
+        "they lack; auto: of colour images, where they are at least twice latent_dim, in a plain "
+        "autoencoder",
     )
     beta: KLWeight = Field(
         0.0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
@@ -129,7 +131,7 @@ class TrainingOptions(AutoencoderEstimator):
                 "which an average of weights does not keep, expected one of them: set ema_decay or "
                 "regulariser to null"
             )
-        if self.principal_path and spectral:
+        if self.principal_path is True and spectral:
             raise ValueError(
                 "principal_path is true beside a regulariser of the decoder's spectrum, which "
                 "knows nothing of that path, expected one of them: set principal_path to false or "
@@ -142,13 +144,37 @@ class TrainingOptions(AutoencoderEstimator):
             )
         return self
 
+    def architecture(self, shape: tuple[int, int, int], n: int) -> Architecture:
+        """The network for ``n`` images of a shape, of which some are trained on.
+
+        Raises:
+            InputError: the images are too small for it.
+        """
+        principal_path = self.principal_path
+        if principal_path == "auto":
+            colour = shape[0] == 3 and self._n_train(n) >= SPARE * self.latent_dim
+            spectral = self.regulariser is not None and self.regulariser.kind == "decoder_spectrum"
+            principal_path = colour and self.beta == 0 and not spectral
+        return Architecture(
+            shape=shape,
+            latent_dim=self.latent_dim,
+            width=self.width,
+            depth=self.depth,
+            variational=self.beta > 0,
+            residual_blocks=self.residual_blocks,
+            principal_path=principal_path,
+        )
+
+    def _n_train(self, n: int) -> int:
+        return n - round(n * self.validation_fraction)
+
     def plan(self, n: int) -> Plan:
         """How a training on ``n`` images goes.
 
         Raises:
             InputError: too few images for a batch.
         """
-        n_train = n - round(n * self.validation_fraction)
+        n_train = self._n_train(n)
         batch_size = self.batch_size or _batch_size(n_train)
         if n_train < batch_size:
             raise InputError(
@@ -335,15 +361,7 @@ def _build(
 ) -> ConvolutionalAutoencoder:
     """The network before its first step; ``rows`` of the images are trained on."""
     c, h, w = images.shape[1:]
-    architecture = Architecture(
-        shape=(c, h, w),
-        latent_dim=options.latent_dim,
-        width=options.width,
-        depth=options.depth,
-        variational=options.beta > 0,
-        residual_blocks=options.residual_blocks,
-        principal_path=options.principal_path,
-    )
+    architecture = options.architecture((c, h, w), len(images))
     with borrowed_seed(seed, "autoencoder", "weights"):
         model = ConvolutionalAutoencoder(architecture).to(device)
     if start is not None:
@@ -354,7 +372,7 @@ def _build(
             )
         model.load_state_dict(start.state_dict())
     elif model.principal is not None:
-        model.principal.fit(images[rows], derive_seed(seed, "autoencoder", "principal") % 2**32)
+        model.principal.fit(images, rows, derive_seed(seed, "autoencoder", "principal") % 2**32)
     with borrowed_seed(seed, "autoencoder", "regulariser"):
         constrain(model, options.regulariser)
     return model

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from hvrt_diffuser.autoencoders import TrainingOptions
-from hvrt_diffuser.autoencoders.network import Architecture, ConvolutionalAutoencoder
+from hvrt_diffuser.autoencoders.network import ConvolutionalAutoencoder
 from hvrt_diffuser.catalog.export import check_folder_names
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.machine import free_memory, total_memory
@@ -95,25 +95,13 @@ def _of_autoencoder(train: LabelledImages, parameters: Parameters) -> Iterator[P
         yield Problem(f"ae_training: {error}", {"ae_training.batch_size": None})
     _, h, w = train.shape
     try:
-        _architecture(train, options)
+        options.architecture(train.shape, len(train))
     except InputError as error:
         depth = int(math.log2(min(h, w)))
         yield Problem(
             f"ae_training: {error}",
             {"ae_training.depth": depth} if depth else {"dataset.resize": max(SIDE, h, w)},
         )
-
-
-def _architecture(train: LabelledImages, options: TrainingOptions) -> Architecture:
-    return Architecture(
-        train.shape,
-        options.latent_dim,
-        options.width,
-        options.depth,
-        variational=options.beta > 0,
-        residual_blocks=options.residual_blocks,
-        principal_path=options.principal_path,
-    )
 
 
 def _of_sides(
@@ -153,7 +141,7 @@ def _of_what_cannot_be_held(
     options = parameters.ae_training.chosen
     if "autoencoder" in made and isinstance(options, TrainingOptions):
         with suppress(InputError), torch.device("meta"), torch.random.fork_rng(devices=[]):
-            network = ConvolutionalAutoencoder(_architecture(train, options))
+            network = ConvolutionalAutoencoder(options.architecture(train.shape, len(train)))
             weights = sum(p.numel() for p in network.parameters())
             needs["ae_training: the autoencoder's weights with their optimiser"] = (
                 OF_A_WEIGHT * weights
