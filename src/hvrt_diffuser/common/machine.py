@@ -12,6 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 __all__ = [
+    "anonymous",
     "anonymous_peak",
     "describe_machine",
     "free_memory",
@@ -80,12 +81,12 @@ def anonymous_peak() -> Iterator[list[float]]:
         A list, which holds the figure after the block.
     """
     found: list[float] = []
-    before, peak, over = _anonymous(), 0.0, Event()
+    before, peak, over = anonymous(), 0.0, Event()
 
     def watch() -> None:
         nonlocal peak
         while not over.wait(EVERY):
-            peak = max(peak, _anonymous())
+            peak = max(peak, anonymous())
 
     thread = Thread(target=watch, daemon=True)
     thread.start()
@@ -94,9 +95,10 @@ def anonymous_peak() -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
-        found.append(max(peak, _anonymous()) - before)
+        found.append(max(peak, anonymous()) - before)
 
 
-def _anonymous() -> float:
+def anonymous() -> float:
+    """MB of this process that no file holds (Linux)."""
     line = next(x for x in STATUS.read_text().splitlines() if x.startswith("RssAnon:"))
     return int(line.split()[1]) * 1024 / 1e6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,17 +13,16 @@ import torch
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.common.engine import EngineOptions
 from hvrt_diffuser.common.engines import opened
-from hvrt_diffuser.common.files import whole_file
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
+from hvrt_diffuser.experiments.scale.record import OUTPUT, line, record
 from hvrt_diffuser.judge import Predictions, Task, train_and_test
 from hvrt_diffuser.judge.rows import equal_n
 
-__all__ = ["measure", "record"]
+__all__ = ["measure"]
 
 COMMAND = "python -m hvrt_diffuser.experiments.scale.engines"
 WORKERS = 2
-OUTPUT = Path("docs/results/scale.json")
 
 
 def measure(images: LabelledImages, *, n: int = 1000, seeds: int = 10) -> list[dict[str, Any]]:
@@ -65,25 +63,12 @@ def measure(images: LabelledImages, *, n: int = 1000, seeds: int = 10) -> list[d
     equal = all(torch.equal(dask.probabilities[k], v) for k, v in local.probabilities.items())
     what = f"{seeds} classifiers of {n:,} digits, {WORKERS} workers"
     return [
-        _line(f"{what}: local", of_local, "s"),
-        _line(f"{what}: dask, without its start", of_dask, "s"),
-        _line(f"{what}: dask, its start", of_start, "s"),
-        _line(f"{what}: time of dask over that of local", of_dask / of_local, "ratio"),
-        _line(f"{what}: predictions equal, byte for byte", float(equal), "1 is yes"),
+        line(f"{what}: local", of_local, "s", COMMAND),
+        line(f"{what}: dask, without its start", of_dask, "s", COMMAND),
+        line(f"{what}: dask, its start", of_start, "s", COMMAND),
+        line(f"{what}: time of dask over that of local", of_dask / of_local, "ratio", COMMAND),
+        line(f"{what}: predictions equal, byte for byte", float(equal), "1 is yes", COMMAND),
     ]
-
-
-def _line(name: str, value: float, unit: str) -> dict[str, Any]:
-    return {"name": name, "value": round(value, 3), "unit": unit, "command": COMMAND}
-
-
-def record(lines: list[dict[str, Any]], output: Path) -> None:
-    """Put lines into a record, in the place of those that the same command has left there."""
-    commands = {line["command"] for line in lines}
-    others = json.loads(output.read_text()) if output.exists() else []
-    kept = [line for line in others if line["command"] not in commands]
-    with whole_file(output) as temporary:
-        temporary.write_text(json.dumps([*kept, *lines], indent=1) + "\n")
 
 
 def main() -> None:

@@ -3,34 +3,55 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from hvrt_diffuser.autoencoders import encode_images
+from hvrt_diffuser.autoencoders import TrainingOptions, encode_images
 from hvrt_diffuser.catalog import SyntheticImagesDataset, TableDataset
-from hvrt_diffuser.catalog.latents import latents_to_table
+from hvrt_diffuser.catalog.latents import latents_to_table, table_to_latents
 from hvrt_diffuser.catalog.synthetic import ImageStream
-from hvrt_diffuser.common.machine import anonymous_peak
+from hvrt_diffuser.classifiers import JudgeOptions, train_judge
+from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common.machine import anonymous, anonymous_peak
 from hvrt_diffuser.common.processes import processes
+from hvrt_diffuser.common.scratch import scratch
+from hvrt_diffuser.common.seeding import generator
 from hvrt_diffuser.data.encoding import encode_png
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
 from hvrt_diffuser.data.splitting import hold_out
-from hvrt_diffuser.experiments.scale.noise import CLASSES, autoencoder, batches, write_model
+from hvrt_diffuser.experiments.scale.noise import (
+    AT_ONCE,
+    CLASSES,
+    LATENT_DIM,
+    SHAPE,
+    autoencoder,
+    batches,
+    write_model,
+)
 from hvrt_diffuser.experiments.scale.record import OUTPUT, line, record
+from hvrt_diffuser.judge.examine import examine, untrained_extractors
 from hvrt_diffuser.judge.inspection import look
+from hvrt_diffuser.samplers import HVRTEstimator
 from hvrt_diffuser.sharding import ShardedDraw, draw_shard
 
-__all__ = ["STAGES", "measure", "peak"]
+__all__ = ["STAGES", "Measured", "measure", "measured"]
 
 COMMAND = "python -m hvrt_diffuser.experiments.scale.memory"
-NUMBERS = (6_000, 24_000)  # images; the first are more than what scratch keeps in memory
-FEW = 64  # of a first call, which loads and keeps what any call needs
+NUMBERS = (100_000, 300_000, 1_000_000)  # images, of 12 kB
+FEW = 2048  # of a first call, which loads and keeps what any number needs
+STEPS = 40  # of trainings
+JUDGED = 10_000  # images that are judged, and test images
+CPU = torch.device("cpu")
 
 Work = Callable[[], object]
 
@@ -62,11 +83,15 @@ def _synthetic(root: Path, n: int) -> Work:
     return dataset.load
 
 
-def _saved(root: Path, n: int) -> LabelledImages:
+def _saved(root: Path, n: int, name: str = "images") -> LabelledImages:
     """Images in a mapped file, as a run has them."""
-    images, labels = (torch.cat(part) for part in zip(*batches(n), strict=True))
-    LabelledImages(images, labels, CLASSES, "noise").save(root / "images.safetensors")
-    return LabelledImages.load(root / "images.safetensors")
+    images, labels = scratch((n, *SHAPE)), torch.empty(n, dtype=torch.long)
+    for start, (some, own) in zip(range(0, n, AT_ONCE), batches(n), strict=True):
+        images[start : start + len(some)], labels[start : start + len(own)] = some, own
+    path = root / f"{name}.safetensors"
+    LabelledImages(images, labels, CLASSES, "noise").save(path)
+    del images
+    return LabelledImages.load(path)
 
 
 def _holding_out(root: Path, n: int) -> Work:
@@ -86,14 +111,60 @@ def _looking(root: Path, n: int) -> Work:
     return partial(look, images[:m], images[m:], seed=0)
 
 
+def _training(root: Path, n: int) -> Work:
+    """Training the autoencoder and the judge, 40 steps each."""
+    images = _saved(root, n)
+
+    def work() -> None:
+        options = TrainingOptions(latent_dim=LATENT_DIM, depth=4, steps=STEPS)
+        options.fit(images.images, seed=0, device=CPU)
+        judge = JudgeOptions(steps=STEPS, evaluate_every=STEPS, validation_fraction=0.05)
+        train_judge(images.images, images.labels, len(CLASSES), judge, seed=0, device=CPU)
+
+    return work
+
+
 def _encoding(root: Path, n: int) -> Work:
     """Encoding, and writing the table of latents."""
     images, network = _saved(root, n), autoencoder()
     dataset = TableDataset(filepath=str(root / "latents.parquet"))
 
     def work() -> None:
-        latents, _ = encode_images(network, images.images, torch.device("cpu"))
+        latents, _ = encode_images(network, images.images, CPU)
         dataset.save(latents_to_table(latents, images.labels))
+
+    return work
+
+
+def _fitting(root: Path, n: int) -> Work:
+    """Reading the table of latents, and fitting and writing HVRT."""
+    source = generator(0, "scale", "latents")
+    latents, labels = torch.randn(n, LATENT_DIM, generator=source), torch.arange(n) % len(CLASSES)
+    dataset = TableDataset(filepath=str(root / "latents.parquet"))
+    dataset.save(latents_to_table(latents, labels))
+
+    def work() -> None:
+        fitted = HVRTEstimator().fit(*table_to_latents(dataset.load()), seed=0)
+        fitted.save(root / "latent_sampler.safetensors")
+
+    return work
+
+
+def _judging(root: Path, n: int) -> Work:
+    """Judging 10,000 images by so many training images: likeness, copies and membership."""
+    train, test = _saved(root, n), _saved(root, min(n, JUDGED), "test")
+
+    def work() -> None:
+        examine(
+            test,
+            train,
+            test,
+            untrained_extractors(train.images, CPU),
+            judge=None,
+            expected=torch.arange(len(CLASSES)),
+            seed=0,
+            device=CPU,
+        )
 
     return work
 
@@ -115,36 +186,72 @@ STAGES: dict[str, Callable[[Path, int], Work]] = {
     "parquet": _parquet,
     "holding_out": _holding_out,
     "looking": _looking,
+    "training": _training,
     "encoding": _encoding,
-    "synthetic": _synthetic,
+    "fitting": _fitting,
     "drawing": _drawing,
+    "synthetic": _synthetic,
+    "judging": _judging,
 }
 
 
-def peak(stage: str, n: int) -> float:
-    """MB of anonymous memory that a stage of ``n`` images takes at most, beyond what it found."""
+class Measured(NamedTuple):
+    """What a stage took.
+
+    Attributes:
+        added: MB of anonymous memory at most, beyond what there was before.
+        peak: MB of it at most, with all that the process had loaded.
+        seconds: of the stage, without what made its images.
+    """
+
+    added: float
+    peak: float
+    seconds: float
+
+
+def measured(stage: str, n: int) -> Measured:
+    """Run a stage on ``n`` images, after a few that load and keep what any number needs."""
     with TemporaryDirectory() as folder:
         few, many = Path(folder, "few"), Path(folder, "many")
         for root in (few, many):
             root.mkdir()
         STAGES[stage](few, FEW)()
-        work = STAGES[stage](many, n)
+        work, before = STAGES[stage](many, n), anonymous()
+        start = time.perf_counter()
         with anonymous_peak() as found:
             work()
-    return found[0]
+        return Measured(found[0], before + found[0], time.perf_counter() - start)
 
 
-def measure(stages: list[str], numbers: list[int]) -> list[dict[str, Any]]:
-    """Lines of the record; each figure is of a process of its own."""
-    lines = []
+def measure(stages: list[str], numbers: list[int], output: Path) -> None:
+    """Put lines into a record, stage by stage; each figure is of a process of its own."""
     for stage in stages:
+        what = (STAGES[stage].__doc__ or stage).rstrip(".")
+        found = []
         for n in numbers:
             with processes(1) as executor:
-                found = executor.submit(peak, stage, n).result()
-            what = (STAGES[stage].__doc__ or stage).rstrip(".")
-            lines.append(line(f"{what}: {n:,} images", found, "MB", COMMAND))
-            print(lines[-1], flush=True)  # noqa: T201
-    return lines
+                found.append(executor.submit(measured, stage, n).result())
+            lines = [
+                line(f"{what}: {n:,} images, peak_mb", found[-1].peak, "MB", COMMAND),
+                line(f"{what}: {n:,} images, beyond before", found[-1].added, "MB", COMMAND),
+                line(f"{what}: {n:,} images, time", found[-1].seconds, "s", COMMAND),
+            ]
+            record(lines, output)
+            sys.stdout.write("".join(f"{json.dumps(each)}\n" for each in lines))
+            sys.stdout.flush()
+        if len(numbers) > 1:
+            record(_growth(what, numbers, found), output)
+
+
+def _growth(what: str, numbers: list[int], found: list[Measured]) -> list[dict[str, Any]]:
+    """From the first number of images to the last."""
+    first, last = found[0], found[-1]
+    exponent = math.log(last.seconds / first.seconds) / math.log(numbers[-1] / numbers[0])
+    span = f"{numbers[0]:,} to {numbers[-1]:,} images"
+    return [
+        line(f"{what}: peak_mb, last over first, {span}", last.peak / first.peak, "ratio", COMMAND),
+        line(f"{what}: growth of time, {span}", exponent, "exponent", COMMAND),
+    ]
 
 
 def main() -> None:
@@ -154,7 +261,8 @@ def main() -> None:
     parser.add_argument("-n", nargs="+", type=int, default=list(NUMBERS), help="images")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"{OUTPUT}, if not given")
     given = parser.parse_args()
-    record(measure(given.stages, given.n), given.output)
+    terminal.install()
+    measure(given.stages, sorted(given.n), given.output)
 
 
 if __name__ == "__main__":

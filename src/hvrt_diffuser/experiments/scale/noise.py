@@ -12,7 +12,15 @@ from hvrt_diffuser.autoencoders import Architecture, Autoencoder, ConvolutionalA
 from hvrt_diffuser.common.seeding import borrowed_seed, generator
 from hvrt_diffuser.samplers import StandardNormal
 
-__all__ = ["CLASSES", "SHAPE", "autoencoder", "batches", "write_model"]
+__all__ = [
+    "AT_ONCE",
+    "CLASSES",
+    "LATENT_DIM",
+    "SHAPE",
+    "autoencoder",
+    "batches",
+    "write_model",
+]
 
 SHAPE = (3, 64, 64)
 CLASSES = ("even", "odd")

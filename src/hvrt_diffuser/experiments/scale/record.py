@@ -19,9 +19,9 @@ def line(name: str, value: float, unit: str, command: str) -> dict[str, Any]:
 
 
 def record(lines: list[dict[str, Any]], output: Path) -> None:
-    """Put lines into a record, in the place of those that the same command has left there."""
-    commands = {each["command"] for each in lines}
+    """Put lines into a record, in the place of those of the same names."""
+    names = {each["name"] for each in lines}
     others = json.loads(output.read_text()) if output.exists() else []
-    kept = [each for each in others if each["command"] not in commands]
+    kept = [each for each in others if each["name"] not in names]
     with whole_file(output) as temporary:
         temporary.write_text(json.dumps([*kept, *lines], indent=1) + "\n")
