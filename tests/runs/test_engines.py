@@ -53,7 +53,6 @@ def of_group(group: int) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="of the run's processes, one was seen to live for longer than 10 s")
 def test_control_c_ends_the_workers_and_the_run_goes_on_later(
     finished_copy: Any, start: Any, kedro: Any
 ) -> None:

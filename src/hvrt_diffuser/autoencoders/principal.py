@@ -17,7 +17,7 @@ __all__ = ["PrincipalComponents", "PrincipalPath"]
 # Images of the linear path leave [0, 1], where no logit is. The nearer to the ends it may go, the
 # less the convolutions can still change there: the slope of a sigmoid is .01 at .01.
 MARGIN = 0.01
-MOST_NUMBERS = 2**27  # of the images that components are taken of: 43,690 of 32x32 in colour
+MOST_NUMBERS = 2**26  # of the images that components are taken of: 21,845 of 32x32 in colour
 
 
 class PrincipalComponents(nn.Module):
@@ -92,8 +92,8 @@ class PrincipalPath(PrincipalComponents):
 
         Args:
             images: uint8 (n, c, h, w).
-            rows: int64 (m,), of the images to look at; of more than fit into half a gigabyte, so
-                many at random.
+            rows: int64 (m,), of the images to look at; of more than a quarter of a gigabyte
+                holds, so many at random.
             seed: of them, and of the search for components.
 
         Raises:

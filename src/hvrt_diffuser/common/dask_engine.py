@@ -7,11 +7,13 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -22,6 +24,7 @@ import torch
 from distributed import Client, KilledWorker, Nanny, Scheduler, SpecCluster
 from distributed import TimeoutError as DaskTimeoutError  # of asyncio, on 3.10 none of Python's
 from distributed.comm import CommClosedError, get_address_host_port
+from distributed.utils import LoopRunner
 
 from hvrt_diffuser.common import interruption
 from hvrt_diffuser.common.engine import Engine, EngineOptions, Placed, Result, TaskKind, Tensors
@@ -67,6 +70,7 @@ class DaskEngine(Engine):
         remove_left(folder, below=True)
         (folder / STOP).unlink(missing_ok=True)
         self._scratch = TemporaryDirectory(prefix="hvrt-diffuser-")
+        self._loop: LoopRunner | None = None
         self._cluster: SpecCluster | None = None
         self._client: Client | None = None
         self._turns: dict[str, Lock] = {}
@@ -79,7 +83,8 @@ class DaskEngine(Engine):
         atexit.register(self.close, clear=False)  # Ctrl-C is told to no hook of Kedro's
         try:
             if options.address is None:
-                self._cluster = _start(options.workers, self._scratch.name, gpu=gpu)
+                self._loop = _loop_without_interrupts()
+                self._cluster = _start(self._loop, options.workers, self._scratch.name, gpu=gpu)
             self._client = _connect(self._cluster or options.address)
             self.n = _check_workers(self._client, folder, gpu=gpu)
         except BaseException:
@@ -206,6 +211,8 @@ class DaskEngine(Engine):
             with suppress(Exception):  # what is given up may be gone already
                 if each is not None:
                     each.close(timeout=CLOSE)
+        if self._loop is not None:
+            self._loop.stop()
         self._settings.close()
         self._scratch.cleanup()
         if clear:
@@ -221,7 +228,26 @@ def _key(kind: TaskKind[Any], setting: Any, tensors: Tensors, common: str | None
     return f"{OURS}-{whole.hexdigest()[:24]}"
 
 
-def _start(workers: int | None, scratch: str, *, gpu: bool) -> SpecCluster:
+def _loop_without_interrupts() -> LoopRunner:
+    """What a cluster runs in, and starts its workers from; they are not told of Ctrl-C.
+
+    A terminal sends it to all processes, and a worker would die of it with a traceback, before it
+    is asked to end. Children take over the signals that are blocked where they are started.
+    """
+    loop = LoopRunner(asynchronous=False)
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        loop.start()
+        return loop
+    resource_tracker.ensure_running()  # whose start lets the signal through to who asks for it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        loop.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return loop
+
+
+def _start(loop: LoopRunner, workers: int | None, scratch: str, *, gpu: bool) -> SpecCluster:
     """A scheduler that listens on this machine alone, and workers: for GPUs, one for each."""
     # The nanny takes a worker that goes past its share of the memory for lost; there is no such
     # limit where threads do the work, and none here.
@@ -247,6 +273,7 @@ def _start(workers: int | None, scratch: str, *, gpu: bool) -> SpecCluster:
                 for place, more in enumerate(own)
             },
             scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}},
+            loop=loop.loop,
             silence_logs=logging.CRITICAL,
         )
 
