@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.classifiers import Classifier, NetworkName
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.machine import STATUS, anonymous_peak
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
 from hvrt_diffuser.judge import (
@@ -41,6 +42,32 @@ def test_pixels_are_shares_of_white(digits: LabelledImages) -> None:
     assert found.dtype == np.float32
     expected = digits.images[:20].double().flatten(1).numpy() / 255
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["random", "statistics"])
+def test_features_do_not_depend_on_how_many_images_are_looked_at_together(
+    name: str, digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, others = digits.images[::50], digits.images[1::50]
+
+    def features() -> Tensor:
+        extract = random_features(real, CPU) if name == "random" else statistics(real)
+        return torch.from_numpy(extract(others))
+
+    whole = features()
+    monkeypatch.setattr("hvrt_diffuser.judge.extractors.PIXELS_AT_ONCE", 7 * 28 * 28)
+    torch.testing.assert_close(features(), whole, rtol=1e-3, atol=1e-4)
+
+
+def test_large_images_take_no_more_memory_than_small_ones() -> None:
+    """Patches of 5 x 5 of all pixels at once were 75 numbers for each of them."""
+    if not STATUS.exists():
+        pytest.skip("the system does not tell")
+    source = torch.Generator().manual_seed(0)
+    large = torch.randint(0, 256, (10, 3, 512, 512), generator=source, dtype=torch.uint8)
+    with anonymous_peak() as found:
+        random_features(large, CPU)(large[:2])
+    assert found[0] < 1500  # 1,400 MB in float32, and as much again in float64, were not enough
 
 
 def test_encoder_gives_its_latents(autoencoder: Autoencoder, digits: LabelledImages) -> None:

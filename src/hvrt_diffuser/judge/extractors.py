@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -53,12 +53,13 @@ ExtractorName = Literal[
 """``classifier`` is the default; ``inception`` gives the only figure that may be called FID."""
 
 INCEPTION_BATCH = 50
-BATCH = 500
+BATCH = 500  # images at a time, at most
+PIXELS_AT_ONCE = 2**19  # and pixels of them
+SCALED_BY = 2**21  # pixels of the images that scale a random network
 FOR_SCALES = 2000  # real images that whiten and standardise
 FARTHEST = 3.0  # deviations
 SMALLEST = 8  # pixels of a side
 WIDTH = 32  # channels of a random layer
-PATCHES = 100_000  # that are whitened
 PATCH = 5  # pixels of a side of what its first layer sees
 BANDS = (0.0, 0.125, 0.25, 0.375, 1.0)  # edges, cycles a pixel
 Layer = tuple[Tensor, Tensor]
@@ -173,10 +174,8 @@ def random_features(real: Tensor, device: torch.device) -> Extractor:
         InputError: images smaller than 8 pixels, or alike.
     """
     some = _some(real)
-    layers = [
-        (kernels.to(device), shift.to(device))
-        for kernels, shift in _layers(some[:BATCH].float() / 255)
-    ]
+    few = some[: min(BATCH, max(1, SCALED_BY // (some.shape[2] * some.shape[3])))]
+    layers = [(kernels.to(device), shift.to(device)) for kernels, shift in _layers(few)]
     return _whitened(partial(_random, layers=layers), some)
 
 
@@ -216,9 +215,7 @@ def _whitened(raw: Callable[[Tensor], Tensor], real: Tensor) -> Extractor:
                 f"the extractor was made for images of shape {tuple(real.shape[1:])} and was given "
                 f"{tuple(images.shape[1:])}: make it of images of this shape"
             )
-        found: NDArray[np.float64] = (
-            torch.cat([raw(b) for b in images.split(BATCH)]).double().numpy()
-        )
+        found: NDArray[np.float64] = torch.cat([raw(b) for b in _batches(images)]).double().numpy()
         return found
 
     reference = extract(real)
@@ -240,25 +237,48 @@ def _whitened(raw: Callable[[Tensor], Tensor], real: Tensor) -> Extractor:
     return lambda images: ((scaled(extract(images)) - center) @ whitening).astype(np.float32)
 
 
+def _batches(images: Tensor) -> Sequence[Tensor]:
+    """Images, a few at a time where they are large."""
+    pixels = images.shape[2] * images.shape[3]
+    return images.split(min(BATCH, max(1, PIXELS_AT_ONCE // pixels)))
+
+
 def _layers(real: Tensor) -> list[Layer]:
-    """Kernels and shifts, from real images in [0, 1], float32 (n, c, h, w)."""
+    """Kernels and shifts, from real images, uint8 (n, c, h, w)."""
     source = generator(0, "extractors", "random")
-    patches = F.unfold(real, PATCH).transpose(1, 2).flatten(0, 1)  # (p, 25 c)
-    mean, (values, vectors) = (
-        patches.mean(0).double(),
-        torch.linalg.eigh(torch.cov(patches.T.double())),
-    )
+    batches = [batch.float() / 255 for batch in _batches(real)]
+    mean, covariance = _moments(
+        F.unfold(batch, PATCH).transpose(1, 2).flatten(0, 1) for batch in batches
+    )  # of (p, 25 c)
+    values, vectors = torch.linalg.eigh(covariance)
     directions = torch.randn(WIDTH, len(values), generator=source, dtype=torch.float64)
     scales = (values.clamp_min(0) + 1e-4 * values[-1] + 1e-12).sqrt()
     first = F.normalize(directions) / scales @ vectors.T  # (32, 25 c)
     layers = [(first.float().view(WIDTH, -1, PATCH, PATCH), -(first @ mean).float())]
     for _ in range(2):
         kernels = torch.randn(WIDTH, 2 * WIDTH, 3, 3, generator=source)
-        maps = _maps(real, [*layers, (kernels, torch.zeros(WIDTH))])[-1]
-        deviation, mean = torch.std_mean(maps, (0, 2, 3))
-        deviation = deviation.clamp_min(1e-6)
-        layers.append((kernels / deviation[:, None, None, None], -mean / deviation))
+        unscaled = [*layers, (kernels, torch.zeros(WIDTH))]
+        center, covariance = _moments(
+            _maps(batch, unscaled)[-1].transpose(0, 1).flatten(1).T for batch in batches
+        )
+        deviation = covariance.diagonal().clamp_min(1e-12).sqrt().float()
+        layers.append((kernels / deviation[:, None, None, None], -center.float() / deviation))
     return layers
+
+
+def _moments(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean float64 (f,) and covariance (f, f) of rows (n, f), of which some come at a time."""
+    count, mean, products = 0, torch.zeros(()), torch.zeros(())
+    for part in parts:
+        rows = part.double()
+        own = rows.mean(0)
+        away, whole = own - mean, count + len(rows)
+        rows -= own
+        share = count * len(rows) / whole  # (Chan, Golub & LeVeque 1983)
+        products = products + rows.T @ rows + torch.outer(away, away) * share
+        mean = mean + away * len(rows) / whole
+        count = whole
+    return mean, products / (count - 1)
 
 
 def _maps(x: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
