@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hvrt_diffuser.autoencoders import Architecture, Autoencoder, ConvolutionalAutoencoder
+from hvrt_diffuser.autoencoders.objective import kl_to_standard_normal
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import write_tensors
 from hvrt_diffuser.common.seeding import borrowed_seed
@@ -168,3 +169,14 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(InputError, match="cut short"):
         Autoencoder.load(path)
+
+
+def test_the_variance_of_a_posterior_is_a_number_however_far_the_weights_go() -> None:
+    model = build(Architecture((1, 8, 8), latent_dim=3, width=4, depth=1, variational=True))
+    with torch.no_grad():
+        for parameter in model.encoder[-1].parameters():
+            parameter.mul_(1e6)
+    mean, log_variance = model.encode(torch.rand(5, 1, 8, 8))
+    assert log_variance is not None
+    assert kl_to_standard_normal(mean, log_variance).isfinite()
+    assert torch.exp(log_variance).max() > 1e6  # and it was far indeed

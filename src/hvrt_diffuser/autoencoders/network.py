@@ -15,6 +15,10 @@ from hvrt_diffuser.common.errors import InputError
 
 __all__ = ["Architecture", "ConvolutionalAutoencoder"]
 
+# Of a posterior, at least and at most: the first steps on large images go far, and its exponential
+# is a number up to 88.
+LOG_VARIANCE = -30.0, 20.0
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -129,6 +133,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         mean, log_variance = self.encoder(padded), None  # (n, d) or (n, 2d)
         if self.architecture.variational:
             mean, log_variance = mean.chunk(2, dim=1)
+            log_variance = log_variance.clamp(*LOG_VARIANCE)
         if self.principal is not None:
             mean = mean + self.principal.encode(x)
         return mean, log_variance
