@@ -210,12 +210,17 @@ class TestSaved:
         assert (found.class_names, found.source) == (data.class_names, data.source)
 
     def test_removes_what_it_supersedes(self, tmp_path: Path) -> None:
-        old = tmp_path / "checkpoint.safetensors"
-        old.touch()
+        old = tmp_path / "a.checkpoint.safetensors"
+        part = Checkpoint(old).of_part("prior").path
+        others = [tmp_path / f"{name}.checkpoint.safetensors" for name in ("ba", "b_c", "prior")]
+        for path in (old, part, *others):
+            path.touch()
         target = tmp_path / "a.safetensors"
         dataset = SavedDataset(str(target), LABELLED, supersedes=old.name)
         dataset.save(labelled())
         assert not old.exists()
+        assert not part.exists()
+        assert all(path.exists() for path in others)
         dataset.save(labelled())  # nothing to remove is fine
 
     def test_failed_save_keeps_what_it_would_supersede(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,8 @@ class SavedDataset(AbstractDataset[Saved, Any]):
         object: what reads it: a class that has ``load(path)``, such as
             ``hvrt_diffuser.autoencoders.Autoencoder``, or a function of a path, such as
             ``hvrt_diffuser.samplers.load_sampler``.
-        supersedes: name of a file beside this one that led to it and is removed once it is whole.
+        supersedes: name of a file beside this one that led to it and is removed once it is whole,
+            with those of its parts, which have the name after an underscore.
         metadata: for other tools.
     """
 
@@ -63,6 +65,8 @@ class SavedDataset(AbstractDataset[Saved, Any]):
             data.save(self._filepath)
         if self._supersedes:
             self._supersedes.unlink(missing_ok=True)
+            for part in self._supersedes.parent.glob(f"*_{glob.escape(self._supersedes.name)}"):
+                part.unlink(missing_ok=True)
 
     def _exists(self) -> bool:
         # A file cut short by a killed copy or a full disk is not taken for whole.

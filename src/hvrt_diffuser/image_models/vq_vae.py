@@ -276,15 +276,12 @@ class VQVAEEstimator(ImageModelEstimator):
             logits = model(codes[rows, :-1], labels[rows]).float()
             return F.cross_entropy(logits.flatten(0, 1), codes[rows].flatten())
 
-        beside = None
-        if checkpoint:
-            beside = Checkpoint(checkpoint.path.with_name(f"prior_{checkpoint.path.name}"))
         prior = optimise(
             prior,
             surprise,
             generator(seed, "VQ-VAE", "prior", device=device),
             name="training the prior of the codes",
-            checkpoint=beside,
+            checkpoint=checkpoint and checkpoint.of_part("prior"),
             **common,
         )
         return VQVAE(autoencoder, prior, counts.to(device), self.origin(seed))

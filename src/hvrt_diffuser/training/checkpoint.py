@@ -27,6 +27,13 @@ class Checkpoint:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    def of_part(self, name: str) -> Checkpoint:
+        """Of a part that is trained by itself, in a file beside this one: ``<name>_<file>``.
+
+        What removes this one removes those as well, once all is done.
+        """
+        return Checkpoint(self.path.with_name(f"{name}_{self.path.name}"))
+
     def write(
         self, tensors: Mapping[str, Tensor], progress: Mapping[str, Any], setting: Mapping[str, Any]
     ) -> None:

@@ -142,9 +142,6 @@ class CoarseToFineEstimator(ImageModelEstimator):
             logits = model(x)[1].float()
             return F.cross_entropy(logits, labels[rows], label_smoothing=SMOOTHING)
 
-        beside = None
-        if checkpoint:
-            beside = Checkpoint(checkpoint.path.with_name(f"perception_{checkpoint.path.name}"))
         return optimise(
             network,
             loss,
@@ -153,7 +150,7 @@ class CoarseToFineEstimator(ImageModelEstimator):
             steps=self.perception_steps,
             learning_rate=self.learning_rate,
             precision=self.precision,
-            checkpoint=beside,
+            checkpoint=checkpoint and checkpoint.of_part("perception"),
             setting=self._setting(images, labels, seed),
         )
 
