@@ -6,20 +6,21 @@ import tempfile
 import traceback
 
 from hvrt_diffuser.command import main as run_command
-from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common import launch, terminal
 
 INTERRUPTED = 130  # exit code of what Ctrl-C ended, as shells have it
 
 
 def main() -> None:
     """Run the command line and exit; what fails is told in one sentence."""
-    sys.argv[0] = "hvrt-diffuser"  # what cards and reports say that was typed
+    # What cards and reports say that was typed.
+    sys.argv[0] = launch.program("hvrt-diffuser", "hvrt_diffuser")
     sys.exit(_run(sys.argv[1:]))
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = run_command(arguments)
+        code = run_command(arguments) if _is_to_run() else 0
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as error:
@@ -29,6 +30,19 @@ def _run(arguments: list[str]) -> int:
         return 0
     except Exception as error:
         return _fail(terminal.describe(error) or _keep(error), 1)
+
+
+def _is_to_run() -> bool:
+    """Whether this process does what was asked for; another of torchrun's has helped it by now."""
+    if launch.world_size() == 1:
+        return True
+    from hvrt_diffuser.training import distributed  # imports torch
+
+    if not launch.is_first():
+        distributed.follow()
+        return False
+    distributed.join()
+    return True
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -19,7 +19,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from hvrt_diffuser.common import terminal
+from hvrt_diffuser.common import launch, terminal
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.files import Turn, remove_left
 from hvrt_diffuser.common.interruption import on_interrupt
@@ -27,7 +27,14 @@ from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.common.names import readable
 from hvrt_diffuser.pipelines.known import check_names, without_replaced
 
-__all__ = ["CheckedParameters", "OneAtATime", "RawImages", "RunSummary", "TaskEngine"]
+__all__ = [
+    "CheckedParameters",
+    "OneAtATime",
+    "RawImages",
+    "RunSummary",
+    "SharedTraining",
+    "TaskEngine",
+]
 
 logger = logging.getLogger(__name__)
 terminal.install()
@@ -57,6 +64,29 @@ class FreshnessCatalog(DataCatalog):
         """Whether a dataset is there, and up to date as far as that is known."""
         known = self.up_to_date.get(ds_name)
         return bool(super().exists(ds_name)) if known is None else known
+
+
+class SharedTraining:
+    """Of several processes that torchrun started, the first one runs; the others help it train."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self) -> None:
+        """Meet the others; they come no further than this.
+
+        Raises:
+            InputError: they did not find each other.
+            SystemExit: this is one of the others, and the first one has ended.
+        """
+        if launch.world_size() == 1:
+            return
+        from hvrt_diffuser.training import distributed  # imports torch
+
+        if not launch.is_first():
+            distributed.follow()
+            sys.exit()
+        if Path(sys.argv[0]).name == "python -m kedro":
+            sys.argv[0] = launch.program(sys.argv[0], "kedro")
+        distributed.join()
 
 
 class CheckedParameters:
@@ -417,7 +447,7 @@ class RunSummary:
 
 
 def _program() -> list[str]:
-    """What was typed before the arguments: ``kedro``, or ``python -m kedro``."""
+    """What was typed before the arguments: ``kedro``, ``python -m kedro``, or torchrun's words."""
     return Path(sys.argv[0]).name.split()
 
 

@@ -6,10 +6,18 @@ from hvrt_diffuser.hooks import (
     OneAtATime,
     RawImages,
     RunSummary,
+    SharedTraining,
     TaskEngine,
 )
 
-HOOKS = (CheckedParameters(), RawImages(), RunSummary(), OneAtATime(), TaskEngine())
+HOOKS = (
+    SharedTraining(),
+    CheckedParameters(),
+    RawImages(),
+    RunSummary(),
+    OneAtATime(),
+    TaskEngine(),
+)
 DATA_CATALOG_CLASS = FreshnessCatalog
 
 # An environment that sets one parameter of a block keeps the others.

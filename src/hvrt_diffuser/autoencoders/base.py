@@ -150,6 +150,23 @@ class AutoencoderEstimator(Options):
             FloatingPointError: the loss became infinite or NaN.
         """
 
+    def fit_together(
+        self,
+        images: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+    ) -> tuple[Autoencoder, list[Row]]:
+        """As :meth:`fit`, by all processes of torchrun, where an estimator knows how.
+
+        By itself it does not, and the first process trains alone.
+
+        Raises:
+            ConnectionError: another process has ended.
+        """
+        return self.fit(images, seed=seed, device=device, checkpoint=checkpoint)
+
 
 AUTOENCODERS: Registry[type[AutoencoderEstimator]] = Registry(
     "autoencoder", "hvrt_diffuser.autoencoders", ("fit", "model_fields")

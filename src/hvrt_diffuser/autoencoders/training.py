@@ -45,6 +45,7 @@ from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
 from hvrt_diffuser.common.tensor_file import bytes_of
 from hvrt_diffuser.training.averaging import running_average
 from hvrt_diffuser.training.checkpoint import Checkpoint
+from hvrt_diffuser.training.distributed import ALONE, Ranks, joined, together
 from hvrt_diffuser.training.loop import Row, Training, shuffled
 
 __all__ = ["Plan", "TrainingOptions", "train_autoencoder"]
@@ -53,6 +54,7 @@ PASSES = 12  # over the images ...
 FEWEST = 1_000  # ... unless that takes fewer steps; of 240 photographs, more learn them by heart
 SPARE = 2  # images for each principal component, at least: of fewer they are the images' own
 LOOK = 50  # steps between two looks at the loss, at least
+FEWEST_OF_A_RANK = 2  # images of a step: batch normalisation has no use for one
 
 
 @AUTOENCODERS.register("convolutional")
@@ -201,6 +203,26 @@ class TrainingOptions(AutoencoderEstimator):
             images, self, seed=seed, device=device, checkpoint=checkpoint, start=start
         )
 
+    def fit_together(
+        self,
+        images: Tensor,
+        *,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+    ) -> tuple[Autoencoder, list[Row]]:
+        """See :meth:`AutoencoderEstimator.fit_together`."""
+        size = joined().size
+        batch_size = self.plan(len(images)).batch_size
+        if size > 1 and batch_size < FEWEST_OF_A_RANK * size:
+            raise InputError(
+                f"batch_size is {batch_size} for {size} processes, expected at least "
+                f"{FEWEST_OF_A_RANK} images for each: raise ae_training.batch_size, or start fewer "
+                "processes"
+            )
+        setting = {"options": self, "seed": seed}
+        return together(train_autoencoder, images, setting, device=device, checkpoint=checkpoint)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -242,11 +264,13 @@ def train_autoencoder(
     device: torch.device,
     checkpoint: Checkpoint | None = None,
     start: Autoencoder | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[ConvolutionalAutoencoder, list[Row]]:
     """Train an autoencoder; with a checkpoint, go on from where an earlier call was cut off.
 
     On the CPU, the same arguments give the same weights, whether or not the training was cut off
-    in between.
+    in between. So does the same number of processes; another one parts the batches otherwise, of
+    which batch normalisation makes other statistics.
 
     Args:
         images: uint8 (n, c, h, w).
@@ -255,9 +279,12 @@ def train_autoencoder(
         device: where to train.
         checkpoint: where to keep the state of the last look.
         start: a trained network to fine-tune, in place of random weights; it stays as it is.
+        ranks: the processes that call this together, each with the same arguments but for a
+            device of its own, and a checkpoint in the first one alone.
 
     Returns:
-        The network in evaluation mode on the CPU, and a row per look, which comes after each pass
+        The network in evaluation mode on the CPU (of several processes, the first one's), and a
+        row per look, which comes after each pass
         over the images, or after several where they are few: ``epoch``, the passes so far,
         ``step``, ``train_loss``, ``train_nll``, ``train_kl``, ``train_penalty`` (of a regulariser
         alone), ``validation_loss`` (without a penalty; absent without a validation split), all in
@@ -298,10 +325,13 @@ def train_autoencoder(
         else AveragedModel(
             model, multi_avg_fn=running_average(options.ema_decay), use_buffers=True
         ),
+        ranks=ranks,
     )
 
     def loss(index: Tensor) -> tuple[Tensor, ...]:
         return _losses(model, images[train_rows[index]], options, noise)
+
+    step = ranks.synchronised(model, loss)
 
     @torch.inference_mode()
     def validation_loss() -> float:
@@ -312,9 +342,11 @@ def train_autoencoder(
         return sum(sums) / len(validation_rows)
 
     def look() -> Row:
+        if ranks.size > 1:  # each image has noise of its own, and the checkpoint one generator
+            noise.manual_seed(derive_seed(seed, "autoencoder", "noise", training.step, ranks.rank))
         a_pass = partial(shuffled, n_train, batch_size, order, device)
         batches = chain.from_iterable(a_pass() for _ in range(plan.passes))
-        total, nll, kl, penalty = training.run(loss, islice(batches, steps - training.step))
+        total, nll, kl, penalty = training.run(step, islice(batches, steps - training.step))
         row: Row = {
             "epoch": min((len(training.history) + 1) * plan.passes, plan.epochs),
             "step": training.step,
@@ -325,7 +357,7 @@ def train_autoencoder(
         }
         if options.regulariser is not None:
             row["train_penalty"] = penalty
-        if len(validation_rows):
+        if len(validation_rows) and ranks.first:
             row["validation_loss"] = validation_loss()
         return row
 
@@ -345,6 +377,7 @@ def train_autoencoder(
             "seed": seed,
             "start": start.fingerprint() if start else None,
             "images": digest,
+            "processes": ranks.size,
         },
     ).cpu()
     release(kept)

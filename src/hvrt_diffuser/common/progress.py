@@ -47,9 +47,21 @@ COLUMNS = (
 )
 
 
+def _unseen(_: str = "") -> None:
+    """Count nothing."""
+
+
 @contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Callable[[str], None]]:
-    """Yield a function that counts one more ``unit`` of ``total`` done, with a short note."""
+def progress(
+    description: str, total: int, unit: str, *, shown: bool = True
+) -> Iterator[Callable[[str], None]]:
+    """Yield a function that counts one more ``unit`` of ``total`` done, with a short note.
+
+    Where it is not ``shown``, another process shows it.
+    """
+    if not shown:
+        yield _unseen
+        return
     start = time.perf_counter()
     latest = ""
     console = Console(stderr=True)

@@ -356,7 +356,8 @@ def corrected(command: Sequence[str], changes: Mapping[str, Any]) -> str:
     """
     words = list(command)
     values = {name: "null" if value is None else str(value) for name, value in changes.items()}
-    if not any(Path(word).name == "kedro" for word in words[:3]):  # python -m kedro
+    program = words[words.index("-m") + 1] if "-m" in words else words[0]
+    if Path(program).name != "kedro":
         own = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
         return shlex.join([*words, *own])  # the last one counts
     given: dict[str, str] = {}

@@ -17,6 +17,7 @@ from hvrt_diffuser.common.files import tensors_below
 from hvrt_diffuser.common.interruption import check
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.training.checkpoint import Checkpoint
+from hvrt_diffuser.training.distributed import ALONE, Ranks
 
 __all__ = ["Row", "Training", "shuffled"]
 
@@ -39,6 +40,7 @@ class Training(Generic[Network]):
         generators: by name, all that batches and losses draw from.
         average: of the weights, which is kept in place of the last ones.
         clip: greatest norm of the gradient; None leaves it as it is.
+        ranks: the processes that train it together; what is kept, and its history, is the first's.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Training(Generic[Network]):
         generators: Mapping[str, torch.Generator],
         average: AveragedModel | None = None,
         clip: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.name, self.network = name, network
         self.optimiser, self.scheduler = optimiser, scheduler
         self.generators, self.average, self.clip = generators, average, clip
+        self.ranks = ranks
         self.rate = 0.0
         self.best: dict[str, Tensor] = {}
         self.history: list[Row] = []
@@ -79,8 +83,8 @@ class Training(Generic[Network]):
             batches: what ``loss`` is given, one after the other.
 
         Returns:
-            The means over the batches of all that ``loss`` gave, in a row; the learning rate of
-            the last step is in ``rate``.
+            The means over the batches, and over all processes, of all that ``loss`` gave, in a
+            row; the learning rate of the last step is in ``rate``.
 
         Raises:
             FloatingPointError: one of them is infinite or NaN.
@@ -101,7 +105,7 @@ class Training(Generic[Network]):
                 self.average.update_parameters(self.network)
             n += 1
             sums = sums + torch.cat([part.detach().float().reshape(-1) for part in parts])
-        means: list[float] = (sums / n).tolist()
+        means: list[float] = self.ranks.mean(sums / n).tolist()
         if not all(map(math.isfinite, means)):
             raise self._diverged(f"the loss became {means[0]}")
         return means
@@ -121,7 +125,8 @@ class Training(Generic[Network]):
         """Look again and again; with a checkpoint, go on from where an earlier call was cut off.
 
         Args:
-            look: takes some steps, and gives the row that it adds to the history.
+            look: takes some steps, and gives the row that it adds to the history; of several
+                processes, the first one's row counts.
             looks: how many at most.
             unit: what a look is called: ``epochs``.
             note: what the progress bar says of a row.
@@ -147,6 +152,9 @@ class Training(Generic[Network]):
                     f"{checkpoint.path} holds no state of {self.name}: delete the file to start "
                     "afresh"
                 ) from error
+        state = self.ranks.shared(state)
+        if state and not self.ranks.first:
+            self.load_state(*state)
 
         def waited() -> int:
             """Looks since the smallest number."""
@@ -155,11 +163,11 @@ class Training(Generic[Network]):
             values = [watched(row) for row in self.history]
             return len(values) - 1 - values.index(min(values))
 
-        with progress(self.name, looks, unit) as advance:
+        with progress(self.name, looks, unit, shown=self.ranks.first) as advance:
             for _ in self.history:
                 advance("taken from the checkpoint")
             while len(self.history) < looks and (patience is None or waited() < patience):
-                row = look()
+                row = self.ranks.shared(look())
                 self._check_finite(row)
                 self.history.append(row)
                 if patience is not None and waited() == 0:

@@ -41,7 +41,7 @@ def _fit(
     seed: int,
     checkpoint: Checkpoint,
 ) -> tuple[Autoencoder, pd.DataFrame]:
-    model, history = estimator.fit(
+    model, history = estimator.fit_together(
         images.images,
         seed=seed,
         device=resolve_device(options.device or "auto"),
