@@ -48,6 +48,7 @@ NOT_RUN = {
     "datasets, for hours; docs/results has what it gave",
     r"^(mkdir|cp) ": "it copies results of complete MNIST",
     r"device=cuda": "it needs a GPU",
+    r"torchrun": "it is of many GPUs: tests/runs/test_several_processes.py",
     r"^dask |10\.0\.0\.1": "of machines that the reader has: tests/common/test_engine.py",
     r"scheduler\.json|^(for|CUDA_VISIBLE_DEVICES=|done)": "they are for such machines as well",
     r"-n 1000000": "of hours: tests/command/test_draw.py has few of them",
