@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,7 +137,8 @@ def test_what_is_wrong_is_said_once(
 ) -> None:
     code, _, err = ended(torchrun(*arguments, module=module))
     assert code != 0
-    errors = [line for line in err.splitlines() if line.startswith("Error: ")]
+    # Once they have met, torch says which process it is that speaks.
+    errors = [line for line in err.splitlines() if re.match(r"(\[rank0\]: )?Error: ", line)]
     assert len(errors) == 1, err
     assert said in errors[0]
     assert not project.file(*MODEL).exists()
