@@ -26,6 +26,7 @@ PROTOCOL = Protocol(
     compared=60,
     classifier=ClassifierOptions(width=8, steps=60),
     judge=JudgeOptions(width=8, steps=120, evaluate_every=40),
+    whitened=JudgeOptions(network="whitened", width=8, steps=20, evaluate_every=10),
     model=CoarseToFineEstimator(
         latent_dim=16, width=32, training_steps=3, perception_steps=3, batch_size=8
     ),

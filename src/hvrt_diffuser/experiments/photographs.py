@@ -74,6 +74,7 @@ class Protocol(NamedTuple):
         compared: images, of these, whose nearest training images are looked for.
         classifier: of TSTR.
         judge: of the classifier whose features and labels judge.
+        whitened: of another, of another architecture, whose features judge.
         model: the coarse codes and their detail.
         components: of the finer codes that HVRT draws alone.
     """
@@ -83,6 +84,13 @@ class Protocol(NamedTuple):
     classifier: ClassifierOptions = ClassifierOptions(width=64, steps=1500, precision="auto")
     judge: JudgeOptions = JudgeOptions(
         width=64, steps=4000, evaluate_every=400, validation_fraction=0.05, precision="auto"
+    )
+    whitened: JudgeOptions = JudgeOptions(
+        network="whitened",
+        steps=7000,
+        evaluate_every=700,
+        validation_fraction=0.05,
+        precision="auto",
     )
     model: CoarseToFineEstimator = CoarseToFineEstimator()
     components: int = FINE
@@ -97,6 +105,7 @@ class Instrument:
         protocol: see there.
         seed: of all that is random.
         judge: sees labels and features; None trains one.
+        whitened: sees features; None trains one.
     """
 
     def __init__(
@@ -106,21 +115,17 @@ class Instrument:
         protocol: Protocol,
         seed: int,
         judge: Classifier | None = None,
+        whitened: Classifier | None = None,
     ) -> None:
         self.train, self.test, self.protocol, self.seed = train, test, protocol, seed
         self.n_classes = len(train.class_names)
         self.labels = even_labels(protocol.n, self.n_classes)
-        self.judge = judge or train_judge(
-            train.images,
-            train.labels,
-            self.n_classes,
-            protocol.judge,
-            seed=seed,
-            device=CPU,
-            augment=FlipAndCrop(),
-        )
+        self.judge = judge or _judge(train, protocol.judge, seed)
         self.extractors = {
             "classifier": classifier_features(self.judge, CPU),
+            "whitened": classifier_features(
+                whitened or _judge(train, protocol.whitened, seed), CPU
+            ),
             "random": random_features(train.images, CPU),
             "statistics": simple_statistics(train.images),
         }
@@ -342,11 +347,11 @@ def measure_photographs(
         ``tstr_real``, ``train_seconds`` and ``ms_per_image``.
     """
     folder = kept_for(train, test, protocol, folder)
-    kept = folder / f"judge_{seed}.safetensors"
-    judge = Classifier.load(kept) if kept.exists() else None
-    instrument = Instrument(train, test, protocol, seed, judge)
-    if judge is None:
-        instrument.judge.save(kept)
+    judges = [
+        _kept_judge(train, options, seed, folder / f"{name}_{seed}.safetensors")
+        for name, options in (("judge", protocol.judge), ("whitened", protocol.whitened))
+    ]
+    instrument = Instrument(train, test, protocol, seed, *judges)
     found = []
 
     def done(name: str, seconds: float, draw: Draw, labels: Tensor) -> dict[str, Any]:
@@ -377,6 +382,24 @@ def measure_photographs(
     for name, seconds, draw in draws(train, instrument.labels, protocol, seed, folder):
         found.append(done(name, seconds, draw, instrument.labels))
     return found
+
+
+def _judge(train: LabelledImages, options: JudgeOptions, seed: int) -> Classifier:
+    return train_judge(
+        train.images,
+        train.labels,
+        len(train.class_names),
+        options,
+        seed=seed,
+        device=CPU,
+        augment=FlipAndCrop(),
+    )
+
+
+def _kept_judge(train: LabelledImages, options: JudgeOptions, seed: int, path: Path) -> Classifier:
+    if not path.exists():
+        _judge(train, options, seed).save(path)
+    return Classifier.load(path)
 
 
 def kept_for(train: LabelledImages, test: LabelledImages, protocol: Protocol, root: Path) -> Path:

@@ -40,7 +40,7 @@ class CoarseToFineEstimator(ImageModelEstimator):
     what: ClassVar[str] = "a coarse code by a latent sampler, and detail by a network in one pass"
 
     codes: str = Field("hvrt", description="latent sampler of the codes, by its name")
-    latent_dim: LatentDim = Field(64, description="numbers of a code: principal components")
+    latent_dim: LatentDim = Field(128, description="numbers of a code: principal components")
     strength: Factor = Field(
         1.0, description="how far codes go from their rows in draws, 1 is as the sampler has it"
     )
@@ -182,8 +182,9 @@ class CoarseToFineEstimator(ImageModelEstimator):
             twice = model(
                 blurred.repeat(2, 1, 1, 1), drawn.labels.repeat(2), strength.repeat(2), source
             )
-            seen = perception(torch.cat([twice, x]))[0]
-            one, other, real = zip(*(y.chunk(3) for y in seen), strict=True)
+            one, other = zip(*(y.chunk(2) for y in perception(twice)[0]), strict=True)
+            with torch.no_grad():
+                real = perception(x)[0]
             return energy_score(one, other, real, units)
 
         return optimise(

@@ -15,6 +15,7 @@ from hvrt_diffuser.common.colour import LUMA_CHROMA
 __all__ = ["DetailNetwork", "block_unit"]
 
 PATCH = 2  # pixels a side that the network sees as channels: full size is slow to convolve at
+CHROMA = 2  # of these a side have a colour together
 NOISE = 20  # channels, with which those of colour images make 32: the shapes that are fast
 GROUPS = 8  # of channels that are normalised together
 MOST_BOTTOM = 8  # halve until the longer side is at most this
@@ -34,8 +35,8 @@ def _halvings(h: int, w: int) -> int:
 class DetailNetwork(nn.Module):
     """G(coarse image, class, noise, strength): the image, in one evaluation.
 
-    It adds brightness to each pixel, and colour to squares of two by two of them: at the size of a
-    pixel photographs have next to no colour, and a network that may draw it there draws noise.
+    It adds brightness to each pixel, and colour to squares of four by four of them: at the size of
+    a pixel photographs have next to no colour, and a network that may draw it there draws noise.
 
     Args:
         shape: of an image; grey or red, green and blue.
@@ -105,7 +106,8 @@ class DetailNetwork(nn.Module):
         luma = F.pixel_shuffle(planes[:, : PATCH**2], PATCH)
         if planes.shape[1] == PATCH**2:
             return luma
-        chroma = F.interpolate(planes[:, PATCH**2 :], scale_factor=PATCH, mode="bilinear")
+        chroma = F.avg_pool2d(planes[:, PATCH**2 :], CHROMA)
+        chroma = F.interpolate(chroma, scale_factor=CHROMA * PATCH, mode="bilinear")
         return torch.einsum("ck,nkhw->nchw", self.inverse, torch.cat([luma, chroma], dim=1))
 
 
