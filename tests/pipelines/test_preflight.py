@@ -204,6 +204,17 @@ MORE = {
 }
 
 
+def test_a_whole_model_of_more_components_than_images_is_told_how_many_do() -> None:
+    train, test = hold_out(images({"cat": 60, "dog": 60}, side=16), 0.2, seed=0)
+    given: dict[str, Any] = {"run_name": "x", "generation": {"sampler": "coarse_to_fine"}}
+    [problem] = problems(train, test, check_parameters(given), {"latent_sampler"}, 1e6, 1e6)
+    said = str(refuse([problem], ["kedro", "run"]))
+    assert "96 training images have no 128 principal components" in said
+    assert said.endswith("--params samplers.coarse_to_fine.latent_dim=48")
+    given["samplers"] = {"coarse_to_fine": {"latent_dim": 48}}
+    assert not problems(train, test, check_parameters(given), {"latent_sampler"}, 1e6, 1e6)
+
+
 ASKS = {
     "generation.class_id": ({"class_id": "dog"}, "synthetic_images"),
     "generation.counts": ({"counts": 3}, "added_images"),

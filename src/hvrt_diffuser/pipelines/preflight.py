@@ -180,7 +180,11 @@ def _of_classes(
         try:
             estimator.check(train.images, train.labels)
         except InputError as error:
-            yield Problem(f"the model {sampler}: {error}")
+            of_codes = f"samplers.{sampler}.latent_dim"
+            few = getattr(estimator, "latent_dim", 0) > len(train) > 1
+            yield Problem(
+                f"the model {sampler}: {error}", {of_codes: len(train) // 2} if few else {}
+            )
     if "balance_metrics" in made and parameters.balance.counts is not None:
         try:
             thinned(train, parameters.balance.counts, seed=0)
