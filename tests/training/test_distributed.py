@@ -101,6 +101,7 @@ def of(gradients: dict[str, Tensor], kind: str, way: str) -> dict[str, Tensor]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", two_ranks.OPTIONS)
 def test_each_process_has_the_gradient_of_the_whole_batch(
     gradients: list[dict[str, Tensor]], kind: str
@@ -114,6 +115,7 @@ def test_each_process_has_the_gradient_of_the_whole_batch(
         assert (gradient - expected).norm() <= 1e-4 * expected.norm(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", two_ranks.OPTIONS)
 def test_what_passes_by_forward_is_not_synchronised(
     gradients: list[dict[str, Tensor]], kind: str
@@ -126,6 +128,7 @@ def test_what_passes_by_forward_is_not_synchronised(
 # ---- training
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_much_as_one_of_as_many_images(
     trained: tuple[Path, object], images: LabelledImages
 ) -> None:
@@ -138,6 +141,7 @@ def test_two_processes_learn_as_much_as_one_of_as_many_images(
         assert together[name].iloc[-1] < 0.9 * together[name].iloc[0]
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_writes_and_speaks(
     trained: Done,
 ) -> None:

@@ -8,6 +8,7 @@ They are sent all that they need, have no files, and write none.
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import signal
 from collections.abc import Callable, Mapping
@@ -148,7 +149,16 @@ def _part() -> None:
     if not _together:
         with suppress(RuntimeError):  # they have ended before
             _joined.shared(None)
-            dist.destroy_process_group()
+        _leave()
+
+
+def _leave() -> None:
+    """End the threads of the groups before the interpreter ends: that cannot join them."""
+    global _joined  # noqa: PLW0603
+    _joined = ALONE
+    gc.collect()  # networks that held a group
+    with suppress(RuntimeError):
+        dist.destroy_process_group()
 
 
 def together(
@@ -217,6 +227,7 @@ def follow() -> None:
             train, setting, shape, kind = call
             images = _send(scratch(shape), ranks)
             train(images, **setting, device=_own_device(kind), checkpoint=None, ranks=ranks)
+        _leave()
     except FloatingPointError:
         return  # of all of them, and the first one tells it
     except RuntimeError as error:
