@@ -125,7 +125,12 @@ def test_the_system_s_own_words_become_a_sentence(tmp_path: Path) -> None:
 
 
 def test_an_interruption_is_no_traceback() -> None:
-    code = "import hvrt_diffuser.hooks, signal; signal.raise_signal(signal.SIGINT); input()"
+    code = (
+        "import hvrt_diffuser.hooks, signal;"
+        # Who is started in the background does not hear it by itself.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "signal.raise_signal(signal.SIGINT); input()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,

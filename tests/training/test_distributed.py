@@ -155,6 +155,7 @@ def test_the_first_process_alone_writes_and_speaks(
     assert {str(path.relative_to(folder)) for path in folder.rglob("*")} == expected
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_does_not_go_on(
     trained: tuple[Path, object], images: LabelledImages
 ) -> None:
@@ -167,6 +168,7 @@ def test_another_number_of_processes_does_not_go_on(
     assert checkpoint.path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_names_of_weights_are_those_of_one_process(
     trained: tuple[Path, object], images: LabelledImages
 ) -> None:
