@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from torchvision.io import write_png
 
 from hvrt_diffuser.data.images import LabelledImages
@@ -51,6 +52,7 @@ NOT_RUN = {
     r"torchrun": "it is of many GPUs: tests/runs/test_several_processes.py",
     r"^dask |10\.0\.0\.1": "of machines that the reader has: tests/common/test_engine.py",
     r"scheduler\.json|^(for|CUDA_VISIBLE_DEVICES=|done)": "they are for such machines as well",
+    r"training_steps=300": "it takes ten minutes, and is the one before it with other steps",
     r"-n 1000000": "of hours: tests/command/test_draw.py has few of them",
     r"viz run": "a server: test_viz.py",
     r" serve ": "a server: tests/serve/test_process.py",
@@ -98,6 +100,8 @@ def place(
     for base in ("conf/base", "src/hvrt_diffuser/conf/base"):
         path = project.path / base / "parameters.yml"
         path.write_text(path.read_text() + SHORT)
+    own = project.path / "conf/photographs/parameters.yml"  # an environment goes before the base
+    own.write_text(yaml.safe_dump(merged(yaml.safe_load(own.read_text()), yaml.safe_load(SHORT))))
     for folder in ("photos", "real", "held_out"):
         for c, (name, count) in enumerate(PHOTOS.items()):
             (project.path / folder / name).mkdir(parents=True)
@@ -110,6 +114,12 @@ def place(
         (project.path / "src" / name).write_text(text)
     run(project, "kedro run")  # which is what `make run` calls
     return project
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Nested values of both, the other's where both have some."""
+    both = {k: merged(one[k], v) for k, v in other.items() if isinstance(one.get(k), dict)}
+    return {**one, **other, **both}
 
 
 def run(project: Any, command: str) -> None:
