@@ -64,8 +64,8 @@ class DaskEngine(Engine):
     """
 
     def __init__(self, options: EngineOptions, folder: Path, *, gpu: bool) -> None:
-        super().__init__()
-        self.folder = folder
+        super().__init__(folder=folder)
+        self.folder: Path = folder
         folder.mkdir(parents=True, exist_ok=True)
         remove_left(folder, below=True)
         (folder / STOP).unlink(missing_ok=True)

@@ -97,10 +97,11 @@ class Engine:
 
     Args:
         workers: tasks at once; None is one for each of torch's threads.
+        folder: of files that other processes see which do the tasks; None where this one does.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers
+    def __init__(self, workers: int | None = None, folder: Path | None = None) -> None:
+        self.workers, self.folder = workers, folder
 
     def threads(self, device: torch.device | None = None) -> int:
         """How many threads have work for this engine; one, where all would share a GPU."""

@@ -19,9 +19,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["progress", "rate"]
+__all__ = ["hidden", "progress", "rate"]
 
 logger = logging.getLogger(__name__)
+
+_hidden = False
 
 
 def rate(speed: float | None) -> str:
@@ -52,6 +54,17 @@ def _unseen(_: str = "") -> None:
 
 
 @contextmanager
+def hidden() -> Iterator[None]:
+    """A block of which another process shows the progress, whatever this one does in it."""
+    global _hidden  # noqa: PLW0603  # workers share their driver's terminal
+    before, _hidden = _hidden, True
+    try:
+        yield
+    finally:
+        _hidden = before
+
+
+@contextmanager
 def progress(
     description: str, total: int, unit: str, *, shown: bool = True
 ) -> Iterator[Callable[[str], None]]:
@@ -59,7 +72,7 @@ def progress(
 
     Where it is not ``shown``, another process shows it.
     """
-    if not shown:
+    if _hidden or not shown:
         yield _unseen
         return
     start = time.perf_counter()

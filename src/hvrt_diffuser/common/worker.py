@@ -19,6 +19,7 @@ import hvrt_diffuser
 from hvrt_diffuser.common import interruption
 from hvrt_diffuser.common.engine import TaskKind
 from hvrt_diffuser.common.files import read_tensors
+from hvrt_diffuser.common.progress import hidden
 
 __all__ = ["GIVEN", "STOP", "code", "describe", "do"]
 
@@ -43,7 +44,7 @@ def do(kind: TaskKind[Any], setting: Any, given: str, shared: str | None, target
         tensors = read_tensors(given, GIVEN)[0]
         if shared is not None:
             tensors |= _common(shared)
-        with _ending_with(path.parent.parent / STOP):
+        with _ending_with(path.parent.parent / STOP), hidden():
             kind.save(kind.work(setting, tensors), path)
     return target
 

@@ -15,6 +15,7 @@ from hvrt_diffuser.experiments.pictures import plot_frontier, plot_rivals, plot_
 from hvrt_diffuser.experiments.runner import Runner
 from hvrt_diffuser.experiments.store import AutoencoderStore
 from hvrt_diffuser.experiments.tables import floors, summarise
+from hvrt_diffuser.experiments.workers import run_jobs, tabulate_likelihoods
 
 __all__ = [
     "AutoencoderStore",
@@ -34,6 +35,8 @@ __all__ = [
     "plot_rivals",
     "plot_sweep",
     "run_experiment",
+    "run_jobs",
     "show_likelihoods",
     "summarise",
+    "tabulate_likelihoods",
 ]

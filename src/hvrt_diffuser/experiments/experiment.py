@@ -22,6 +22,7 @@ from hvrt_diffuser.experiments.search import (
 from hvrt_diffuser.experiments.tables import floors, summarise
 from hvrt_diffuser.experiments.tuning import tune
 from hvrt_diffuser.experiments.warm_start import WarmStartRunner
+from hvrt_diffuser.experiments.workers import run_jobs
 
 __all__ = ["run_experiment"]
 
@@ -73,11 +74,11 @@ def run_experiment(
         front = pareto_front(entries)
         again = confirmations(jobs, spread(front, options.search.confirmed), options.seeds)
         found |= {"front": summarise(front), "importance": importances(entries, base.seed)}
-        return {**found, "rows": summarise(runner.run(again, "measuring the best again"))}
+        return {**found, "rows": summarise(run_jobs(runner, again, "measuring the best again"))}
     runner.check(expand(name, options, base))
     chosen, candidates = tune(name, train, judge, autoencoder, base, options, folder)
     jobs = expand(name, options, base, chosen)
-    entries = runner.run(jobs, f"measuring {name}")
+    entries = run_jobs(runner, jobs, f"measuring {name}")
     if candidates:
         found["candidates"] = candidates
     if any(job.values for job in jobs) and len({job.group for job in jobs}) == 1:

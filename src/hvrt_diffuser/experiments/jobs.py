@@ -56,6 +56,28 @@ class Job:
         """The same with another seed."""
         return replace(self, trained=repetition, repetition=repetition)
 
+    def dumped(self) -> dict[str, Any]:
+        """As JSON, which :meth:`loaded` reads."""
+        options = {
+            name: value and value.model_dump(mode="json")
+            for name in ("training", "augmentation")
+            for value in [getattr(self, name)]
+        }
+        sampler = [self.sampler.name, self.sampler.model_dump(mode="json")]
+        return {**vars(self), **options, "sampler": sampler}
+
+    @classmethod
+    def loaded(cls, dumped: Mapping[str, Any]) -> Job:
+        """The job that :meth:`dumped` has written."""
+        name, options = dumped["sampler"]
+        training, augmentation = dumped["training"], dumped["augmentation"]
+        own = {
+            "sampler": SAMPLERS.make(name, options, "sampler"),
+            "training": training and TrainingOptions.model_validate(training),
+            "augmentation": augmentation and Augmentation.model_validate(augmentation),
+        }
+        return cls(**{**dumped, **own})
+
 
 def groups_of(name: str, options: ExperimentOptions) -> dict[str, JobGroup]:
     """The groups of an experiment that are not left out.

@@ -91,6 +91,7 @@ class LikelihoodRunner:
             except InputError as error:
                 raise InputError(f"{job.row} cannot be trained: {error}") from None
         # Sources may have their images by class, and the first of these are looked at.
+        self.all_test = test
         order = torch.randperm(len(test), generator=generator(0, "likelihoods", "order"))
         self.test = test[order[: options.images]]
         self._shared: Entry = {
@@ -107,7 +108,7 @@ class LikelihoodRunner:
         Returns:
             JSON: ``machine``, ``n_test`` and ``rows``, one for each job and seed.
         """
-        measures = self.ledger.fill(self._works(), f"measuring {self.name}")
+        measures = self.ledger.fill(self.works(), f"measuring {self.name}")
         rows = [
             {
                 "row": job.row,
@@ -130,20 +131,21 @@ class LikelihoodRunner:
         These are ``real``, ``pseudoinputs`` of these, ``from_pseudoinputs`` alone, and ``draws``.
         """
         found: dict[str, Tensors] = {}
-        for job, work in zip(self.jobs, self._works(), strict=True):
+        for job, work in zip(self.jobs, self.works(), strict=True):
             kept = self.ledger.draws(work.identity)
             if kept is not None:
                 found.setdefault(job.row, kept)
         return found
+
+    def works(self) -> Sequence[Work]:
+        """All jobs, as the ledger takes them."""
+        return [self._work(job) for job in self.jobs]
 
     # ---- one job
 
     def _of(self, job: Job) -> DVPVAEEstimator:
         assert isinstance(job.sampler, DVPVAEEstimator), "checked in the beginning"
         return job.sampler
-
-    def _works(self) -> Sequence[Work]:
-        return [self._work(job) for job in self.jobs]
 
     def _work(self, job: Job) -> Work:
         identity = {

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -27,9 +27,16 @@ from hvrt_diffuser.judge.rows import copied, enough, equal_n
 from hvrt_diffuser.metrics import named_metrics
 from hvrt_diffuser.training.checkpoint import Checkpoint
 
-__all__ = ["Runner"]
+__all__ = ["Item", "Runner"]
 
 ACTIVE = 0.01  # variance of a dimension's means above which it is in use (Burda et al. 2016)
+
+
+class Item(NamedTuple):
+    """An entry of the ledger: a job, or what its autoencoder allows for."""
+
+    job: Job
+    floors: bool
 
 
 class Runner:
@@ -99,19 +106,29 @@ class Runner:
                 anything is measured.
         """
         self.check(jobs)
-        order = sorted(range(len(jobs)), key=lambda place: _rank(jobs[place]))
-        works = [self.work(jobs[place]) for place in order]
-        floors = {hashed(work.identity): work for work in map(self.floors, jobs)}
-        if self.only is not None:
-            floors = {}
-        found = self.ledger.fill([*works, *floors.values()], description)
-        of_floors = dict(zip(floors, found[len(works) :], strict=True))
-        rows: list[Entry] = [{} for _ in jobs]
-        for place, measures in zip(order, found, strict=False):
-            job = jobs[place]
-            allowed = of_floors.get(hashed(self.floors(job).identity), {})
-            rows[place] = {**self.described(job), **allowed, **measures}
-        return rows
+        works = [self.work_of(item) for item in self.items(jobs)]
+        keys = [hashed(work.identity) for work in works]
+        found = dict(zip(keys, self.ledger.fill(works, description), strict=True))
+        return [
+            {
+                **self.described(job),
+                **found.get(hashed(self.floors(job).identity), {}),
+                **found[hashed(self.work(job).identity)],
+            }
+            for job in jobs
+        ]
+
+    def items(self, jobs: Sequence[Job]) -> list[Item]:
+        """What has to be measured of jobs, in the order of the work."""
+        found = [Item(job, floors=False) for job in sorted(jobs, key=_rank)]
+        if self.only is None:
+            each = {hashed(self.floors(job).identity): job for job in jobs}
+            found += [Item(job, floors=True) for job in each.values()]
+        return found
+
+    def work_of(self, item: Item) -> Work:
+        """An item, as the ledger takes it."""
+        return self.floors(item.job) if item.floors else self.work(item.job)
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Refuse jobs that cannot be made: their turn may be hours away.

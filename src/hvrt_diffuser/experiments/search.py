@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
+from threading import Lock
 from typing import Any, Literal
 
 import optuna
@@ -16,11 +18,15 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState, create_trial
 
+from hvrt_diffuser.common import interruption
+from hvrt_diffuser.common.engine import current
+from hvrt_diffuser.common.interruption import ending_together
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.experiments.jobs import Job
 from hvrt_diffuser.experiments.ledger import PATIENCE, Entry
-from hvrt_diffuser.experiments.runner import Runner
+from hvrt_diffuser.experiments.runner import Item, Runner
+from hvrt_diffuser.experiments.workers import Shared, run_jobs, sent
 
 __all__ = ["OBJECTIVES", "confirmations", "importances", "pareto_front", "search", "spread"]
 
@@ -50,27 +56,66 @@ def search(runner: Runner, jobs: Sequence[Job], trials: int, seed: int) -> list[
     Returns:
         The entries of all points that are there, in the order of the space.
     """
-    works = [runner.work(job) for job in jobs]
     runner.check(jobs)
-    total, done = min(trials, len(jobs)), 0
+    engine, total = current(), min(trials, len(jobs))
     with progress("searching", total, "points") as advance:
-        while True:
-            known = {i: runner.ledger.known(work) for i, work in enumerate(works)}
-            found = {i: entry for i, entry in known.items() if entry is not None}
-            for _ in range(min(total, len(found)) - done):
-                advance("")
-            done = min(total, len(found))
-            if done == total:
-                return runner.run([jobs[i] for i in found], "floors of the points")
+        points = _Points(runner, jobs, total, seed, advance)
+        if engine.folder is None:
+            points.measure(lambda place: runner.ledger.measured(points.works[place]))
+        else:
+            shared = Shared(runner)
+
+            def on_a_worker(place: int) -> None:
+                told = sent(Item(jobs[place], floors=False))
+                shared.measure_now([(points.works[place], told)])
+
+            with engine.callers(runner.device) as pool:
+                threads = engine.threads(runner.device)
+                futures = [pool.submit(points.measure, on_a_worker) for _ in range(threads)]
+                with ending_together(lambda: pool.shutdown(cancel_futures=True)):
+                    for future in as_completed(futures):
+                        future.result()
+    return run_jobs(runner, [jobs[i] for i in points.found()], "floors of the points")
+
+
+class _Points:
+    """The points of a search: those that are there, and the next one to measure."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        jobs: Sequence[Job],
+        total: int,
+        seed: int,
+        advance: Callable[[str], None],
+    ) -> None:
+        self.jobs, self.total, self.seed, self.advance = jobs, total, seed, advance
+        self.ledger, self.works = runner.ledger, [runner.work(job) for job in jobs]
+        self._counted, self._lock = 0, Lock()
+
+    def found(self) -> dict[int, Entry]:
+        """The entries that are there, by the place of their point."""
+        known = {i: self.ledger.known(work) for i, work in enumerate(self.works)}
+        found = {i: entry for i, entry in known.items() if entry is not None}
+        with self._lock:
+            for _ in range(min(self.total, len(found)) - self._counted):
+                self.advance("")
+            self._counted = max(self._counted, min(self.total, len(found)))
+        return found
+
+    def measure(self, measured: Callable[[int], object]) -> None:
+        """Have points measured, by their place, that nobody is at, until enough are there."""
+        while len(found := self.found()) < self.total:
             under_way: list[int] = []
-            while len(found) + len(under_way) < total:
-                place = _propose(jobs, found, under_way, seed)
-                with runner.ledger.turn(works[place].identity) as free:
+            while len(found) + len(under_way) < self.total:
+                place = _propose(self.jobs, found, under_way, self.seed)
+                with self.ledger.turn(self.works[place].identity) as free:
                     if free:
-                        runner.ledger.measured(works[place])
+                        measured(place)
                         break
                 under_way.append(place)
             else:
+                interruption.check()
                 time.sleep(PATIENCE)
 
 

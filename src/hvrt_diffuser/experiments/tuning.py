@@ -19,6 +19,7 @@ from hvrt_diffuser.experiments.jobs import Job, expand, groups_of
 from hvrt_diffuser.experiments.ledger import Entry
 from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions, JobGroup
 from hvrt_diffuser.experiments.runner import Runner
+from hvrt_diffuser.experiments.workers import run_jobs
 
 __all__ = ["tune", "validation_split"]
 
@@ -103,7 +104,7 @@ def tune(
     for places, runner in runners:
         runner.check([trials[place][2] for place in places])
     for places, runner in runners:
-        entries = runner.run([trials[place][2] for place in places], "choosing candidates")
+        entries = run_jobs(runner, [trials[place][2] for place in places], "choosing candidates")
         fidelities |= {p: entry[FIDELITY] for p, entry in zip(places, entries, strict=True)}
     measured: list[Entry] = [
         {"group": key, "changes": dict(changes), FIDELITY: fidelities[place]}

@@ -24,6 +24,7 @@ from hvrt_diffuser.experiments import (
     plot_sweep,
     run_experiment,
     show_likelihoods,
+    tabulate_likelihoods,
 )
 from hvrt_diffuser.pipelines.experiments.parameters import (
     LIKELIHOODS,
@@ -120,7 +121,7 @@ def measure_likelihoods(
     folder: Path,
 ) -> Table:
     """The table of bounds; any number of processes may share its jobs."""
-    return _runner(images_train, images_test, options, base, folder).table()
+    return tabulate_likelihoods(_runner(images_train, images_test, options, base, folder))
 
 
 def draw_bounds(table: Table) -> Figure:
