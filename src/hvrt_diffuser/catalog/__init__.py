@@ -2,7 +2,7 @@
 
 from hvrt_diffuser.catalog.export import Export, ExportDataset
 from hvrt_diffuser.catalog.image_source import ImageSourceDataset
-from hvrt_diffuser.catalog.latents import check_latents_table
+from hvrt_diffuser.catalog.latents import LatentsDataset, check_latents_table
 from hvrt_diffuser.catalog.models import CheckpointDataset, PathDataset, SavedDataset
 from hvrt_diffuser.catalog.reports import (
     FigureDataset,
@@ -18,6 +18,7 @@ __all__ = [
     "ExportDataset",
     "FigureDataset",
     "ImageSourceDataset",
+    "LatentsDataset",
     "MetricsDataset",
     "PageDataset",
     "PathDataset",

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow
+import pyarrow.parquet
 import torch
 from torch import Tensor
 
+from hvrt_diffuser.catalog.reports import TableDataset
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import whole_file
+from hvrt_diffuser.common.scratch import scratch_numbers
+from hvrt_diffuser.common.sealed import seal
 
 __all__ = [
     "LATENTS",
+    "LatentsDataset",
     "check_latents_table",
     "latents_to_table",
     "table_to_latents",
@@ -19,6 +29,7 @@ __all__ = [
     "versions_to_table",
 ]
 
+ROWS_AT_ONCE = 65_536
 LATENTS = pa.DataFrameSchema(
     {
         r"z_\d{3,}": pa.Column(
@@ -39,7 +50,7 @@ def check_latents_table(table: pd.DataFrame) -> pd.DataFrame:
         InputError: another form; names the first column and row that is wrong.
     """
     try:
-        return LATENTS.validate(table)
+        return LATENTS.validate(table, inplace=True)  # nothing is changed, and nothing copied
     except (pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         raise InputError(
             f"a table of latents fails at {_first_failure(error)}, expected finite float32 columns "
@@ -72,8 +83,9 @@ def latents_to_table(latents: Tensor, labels: Tensor) -> pd.DataFrame:
 
 def table_to_latents(table: pd.DataFrame) -> tuple[Tensor, Tensor]:
     """Latents float32 (n, d) and labels int64 (n,) of a table."""
-    latents = table.drop(columns="label").to_numpy(np.float32, copy=True)
-    return torch.from_numpy(latents), torch.from_numpy(table["label"].to_numpy(np.int64, copy=True))
+    latents = scratch_numbers(len(table), table.shape[1] - 1)
+    latents.numpy()[:] = table.drop(columns="label").to_numpy(np.float32)
+    return latents, torch.from_numpy(table["label"].to_numpy(np.int64, copy=True))
 
 
 def versions_to_table(versions: Tensor | None, labels: Tensor, latent_dim: int) -> pd.DataFrame:
@@ -104,3 +116,43 @@ def table_to_versions(table: pd.DataFrame, labels: Tensor) -> Tensor | None:
             "latent_encoding again"
         )
     return latents.view(copies, len(labels), -1)
+
+
+class LatentsDataset(TableDataset):
+    """A table of latents as parquet, some rows at a time; many lie in a mapped file once loaded.
+
+    Args:
+        arguments: of :class:`TableDataset`.
+    """
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Write the table, whole or not at all."""
+        data = self._told(data)
+        with whole_file(str(self._filepath)) as temporary:
+            schema = pyarrow.Schema.from_pandas(data, preserve_index=False)
+            with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
+                for start in range(0, len(data), ROWS_AT_ONCE):
+                    some = data.iloc[start : start + ROWS_AT_ONCE]
+                    writer.write_table(pyarrow.Table.from_pandas(some, schema))
+            seal(temporary)
+
+    def _read(self) -> pd.DataFrame:
+        path = Path(str(self._filepath))
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema, n = file.schema_arrow, file.metadata.num_rows
+            kinds = [*(len(schema) - 1) * [pyarrow.float32()], pyarrow.int64()]
+            if schema.types != kinds or schema.names[-1] != "label":
+                return super()._read()  # another table, as the check of its columns will say
+            latents, labels = scratch_numbers(n, len(schema) - 1), torch.empty(n, dtype=torch.long)
+            start = 0
+            for group in range(file.num_row_groups):  # iter_batches would hold all that it has read
+                *columns, own = (x.to_numpy() for x in file.read_row_group(group).columns)
+                stop = start + len(own)
+                for i, column in enumerate(columns):
+                    latents.numpy()[start:stop, i] = column
+                labels.numpy()[start:stop] = own
+                start = stop
+        table = latents_to_table(latents, labels)
+        table.columns = pd.Index(schema.names)
+        table.attrs = json.loads(schema.metadata[b"pandas"])["attributes"]
+        return table

@@ -85,9 +85,13 @@ class TableDataset(_WholeFile, ParquetDataset):
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table, whole or not at all."""
+        super().save(self._told(data))
+
+    def _told(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The table with what it was made with, and room for the checksum."""
         data = data.copy(deep=False)
         data.attrs = {**data.attrs, MADE_BY_KEY: self.made_by, SEAL_KEY: SEAL}
-        super().save(data)
+        return data
 
     def _finish(self, path: Path) -> None:
         seal(path)
@@ -111,7 +115,7 @@ class TableDataset(_WholeFile, ParquetDataset):
             if Path(self._filepath).is_dir():  # which pyarrow would take for parts of a table
                 raise IsADirectoryError
             check_seal(str(self._filepath))
-            table = ParquetDataset.load.__wrapped__(self)
+            table = self._read()
         except InputError:
             raise
         except (OSError, ValueError, pyarrow.ArrowException) as error:
@@ -124,6 +128,11 @@ class TableDataset(_WholeFile, ParquetDataset):
                 f"{missing[0] if missing else 'with a value'}, expected rows with "
                 f"{', '.join(self._needs)}: run the pipeline that writes it"
             )
+        return table
+
+    def _read(self) -> pd.DataFrame:
+        """The table, whoever made it."""
+        table: pd.DataFrame = ParquetDataset.load.__wrapped__(self)
         return table
 
     def _exists(self) -> bool:

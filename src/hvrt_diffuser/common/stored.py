@@ -67,9 +67,7 @@ class Stored:
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, which :func:`load_stored` reads."""
         tensors, header = self.packed()
-        # Two fields may be one tensor, and safetensors refuses to write shared memory twice.
-        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-        write_tensors(path, tensors, {"kind": self.file_kind, **header})
+        write_tensors(path, _apart(tensors), {"kind": self.file_kind, **header})
 
     def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors by name, and a header of JSON."""
@@ -109,6 +107,17 @@ class Stored:
 
         whole: Any = cls
         return whole(**{field.name: held(field.name) for field in fields(whole)})
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same, where no two share memory: safetensors refuses to write it twice."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return found
 
 
 def load_stored(path: str | Path, *kinds: str) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.estimator import Estimator
+from hvrt_diffuser.common.scratch import scratch_numbers
 from hvrt_diffuser.common.stored import Stored, load_stored
 
 __all__ = [
@@ -231,4 +232,10 @@ def by_class(latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, Te
     """
     labels = check_latents(latents, labels)
     order = torch.argsort(labels, stable=True)
-    return latents.detach()[order], labels[order], torch.bincount(labels)
+    latents, counts = latents.detach(), torch.bincount(labels)
+    if latents.device.type != "cpu" or latents.dtype != torch.float32:
+        return latents[order], labels[order], counts
+    arranged = scratch_numbers(*latents.shape)
+    for rows, part in zip(order.split(AT_ONCE), arranged.split(AT_ONCE), strict=True):
+        torch.index_select(latents, 0, rows, out=part)
+    return arranged, labels[order], counts

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from hvrt_diffuser.autoencoders import TrainingOptions, encode_images
-from hvrt_diffuser.catalog import SyntheticImagesDataset, TableDataset
+from hvrt_diffuser.catalog import LatentsDataset, SyntheticImagesDataset
 from hvrt_diffuser.catalog.latents import latents_to_table, table_to_latents
 from hvrt_diffuser.catalog.synthetic import ImageStream
 from hvrt_diffuser.classifiers import JudgeOptions, train_judge
@@ -127,7 +127,7 @@ def _training(root: Path, n: int) -> Work:
 def _encoding(root: Path, n: int) -> Work:
     """Encoding, and writing the table of latents."""
     images, network = _saved(root, n), autoencoder()
-    dataset = TableDataset(filepath=str(root / "latents.parquet"))
+    dataset = LatentsDataset(filepath=str(root / "latents.parquet"))
 
     def work() -> None:
         latents, _ = encode_images(network, images.images, CPU)
@@ -140,7 +140,7 @@ def _fitting(root: Path, n: int) -> Work:
     """Reading the table of latents, and fitting and writing HVRT."""
     source = generator(0, "scale", "latents")
     latents, labels = torch.randn(n, LATENT_DIM, generator=source), torch.arange(n) % len(CLASSES)
-    dataset = TableDataset(filepath=str(root / "latents.parquet"))
+    dataset = LatentsDataset(filepath=str(root / "latents.parquet"))
     dataset.save(latents_to_table(latents, labels))
 
     def work() -> None:
