@@ -17,8 +17,10 @@ import torch
 import two_ranks
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from hvrt_diffuser.autoencoders import Autoencoder, TrainingOptions, train_autoencoder
+from hvrt_diffuser.classifiers import Classifier, classify, train_judge, train_judge_together
 from hvrt_diffuser.common import launch
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
@@ -102,7 +104,7 @@ def of(gradients: dict[str, Tensor], kind: str, way: str) -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", two_ranks.OPTIONS)
+@pytest.mark.parametrize("kind", (*two_ranks.OPTIONS, two_ranks.JUDGE))
 def test_each_process_has_the_gradient_of_the_whole_batch(
     gradients: list[dict[str, Tensor]], kind: str
 ) -> None:
@@ -116,7 +118,7 @@ def test_each_process_has_the_gradient_of_the_whole_batch(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", two_ranks.OPTIONS)
+@pytest.mark.parametrize("kind", (*two_ranks.OPTIONS, two_ranks.JUDGE))
 def test_what_passes_by_forward_is_not_synchronised(
     gradients: list[dict[str, Tensor]], kind: str
 ) -> None:
@@ -142,6 +144,21 @@ def test_two_processes_learn_as_much_as_one_of_as_many_images(
 
 
 @pytest.mark.slow
+def test_a_judge_of_two_processes_has_learnt_as_much(
+    trained: Done, images: LabelledImages, digits: LabelledImages
+) -> None:
+    assert [code for code, *_ in trained[1]] == [0, 0], trained[1]
+    one = train_judge(images.images, images.labels, 10, two_ranks.LEARNT, seed=0, device=CPU)
+    fresh = digits[torch.arange(1000, 5000)]
+    losses = []
+    for judge in (Classifier.load(trained[0] / two_ranks.JUDGE), one):
+        _, probabilities = classify(judge, fresh.images, CPU)
+        losses.append(F.nll_loss(probabilities.log(), fresh.labels).item())
+    assert losses[0] < 0.5 < torch.tensor(10.0).log()  # of who knows nothing
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)  # each normalises its part of a batch
+
+
+@pytest.mark.slow
 def test_the_first_process_alone_writes_and_speaks(
     trained: Done,
 ) -> None:
@@ -151,6 +168,7 @@ def test_the_first_process_alone_writes_and_speaks(
     names = {"trained", "kept"}
     expected = {"images.safetensors", "of_rank_0", "of_rank_1"}
     expected |= {"gradients_0", "gradients_1"}  # of this test
+    expected |= {two_ranks.JUDGE}
     expected |= {name + end for name in names for end in ("", ".checkpoint", ".parquet")}
     assert {str(path.relative_to(folder)) for path in folder.rglob("*")} == expected
 
@@ -235,6 +253,9 @@ def test_a_step_of_too_few_images_for_so_many(
     options = TrainingOptions(**two_ranks.TRAINED)
     with pytest.raises(InputError, match="batch_size is 64 for 40 processes, expected at least 2"):
         options.fit_together(images.images, seed=0, device=CPU)
+    judge = "evaluation.judge.batch_size is 65 for 40 processes"
+    with pytest.raises(InputError, match=judge):
+        train_judge_together(images.images, images.labels, 10, two_ranks.LEARNT, seed=0, device=CPU)
 
 
 def test_a_device_that_they_cannot_all_have(

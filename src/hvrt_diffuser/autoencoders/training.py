@@ -54,7 +54,6 @@ PASSES = 12  # over the images ...
 FEWEST = 1_000  # ... unless that takes fewer steps; of 240 photographs, more learn them by heart
 SPARE = 2  # images for each principal component, at least: of fewer they are the images' own
 LOOK = 50  # steps between two looks at the loss, at least
-FEWEST_OF_A_RANK = 2  # images of a step: batch normalisation has no use for one
 
 
 @AUTOENCODERS.register("convolutional")
@@ -212,14 +211,7 @@ class TrainingOptions(AutoencoderEstimator):
         checkpoint: Checkpoint | None = None,
     ) -> tuple[Autoencoder, list[Row]]:
         """See :meth:`AutoencoderEstimator.fit_together`."""
-        size = joined().size
-        batch_size = self.plan(len(images)).batch_size
-        if size > 1 and batch_size < FEWEST_OF_A_RANK * size:
-            raise InputError(
-                f"batch_size is {batch_size} for {size} processes, expected at least "
-                f"{FEWEST_OF_A_RANK} images for each: raise ae_training.batch_size, or start fewer "
-                "processes"
-            )
+        joined().check(self.plan(len(images)).batch_size, "ae_training.batch_size")
         setting = {"options": self, "seed": seed}
         return together(train_autoencoder, images, setting, device=device, checkpoint=checkpoint)
 

@@ -8,6 +8,7 @@ from hvrt_diffuser.classifiers.training import (
     look_within,
     train_classifier,
     train_judge,
+    train_judge_together,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "look_within",
     "train_classifier",
     "train_judge",
+    "train_judge_together",
 ]

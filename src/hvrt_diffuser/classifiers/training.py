@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -30,6 +31,8 @@ from hvrt_diffuser.common.options import Options
 from hvrt_diffuser.common.precision import Precision, autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
 from hvrt_diffuser.data.augmentation import Augment, Mirrored, mirrors, shifted
+from hvrt_diffuser.training.checkpoint import Checkpoint
+from hvrt_diffuser.training.distributed import ALONE, Ranks, joined, together
 from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "look_within",
     "train_classifier",
     "train_judge",
+    "train_judge_together",
 ]
 
 AT_A_STEP = 128  # images, in training
@@ -150,6 +154,7 @@ def train_judge(
     seed: int,
     device: torch.device,
     augment: Augment | None = None,
+    ranks: Ranks = ALONE,
 ) -> Classifier:
     """Train the classifier whose features and probabilities judge images.
 
@@ -158,7 +163,8 @@ def train_judge(
     loss keep that small; the copy floor of the evaluation says how small. Where no class has images
     enough to hold some out, it trains for all its steps.
 
-    Args, raises: as :func:`train_classifier`.
+    Args, raises: as :func:`train_classifier`, and ``ranks``, the processes that call this together,
+        each with the same arguments but for a device of its own.
 
     Returns:
         The network with the best validation loss, in evaluation mode on the CPU.
@@ -179,6 +185,7 @@ def train_judge(
         augment,
         options.shift,
         mirrored=mirrors(options.mirrored, images.shape[1]),
+        ranks=ranks,
     )
     if not len(held_out):
         take(options.steps)
@@ -187,6 +194,8 @@ def train_judge(
 
     def look() -> Row:
         take(min(options.evaluate_every, options.steps - training.step))
+        if not ranks.first:
+            return {}
         _, probabilities = classify(training.network, images, device, held_out)
         loss = F.nll_loss(probabilities.clamp_min(1e-12).log(), held_labels)
         return {"step": training.step, "validation_loss": loss.item()}
@@ -198,6 +207,34 @@ def train_judge(
         watched=lambda row: float(row["validation_loss"]),
         patience=options.patience,
     ).cpu()
+
+
+def train_judge_together(
+    images: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    options: JudgeOptions,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Classifier:
+    """:func:`train_judge` by all processes that torchrun started; called by the first one.
+
+    Args, returns: as there.
+
+    Raises:
+        InputError: as there; also steps of fewer than two images for each process.
+        ConnectionError: another process has ended.
+    """
+    batch_size = options.for_rows(len(images)).batch_size or AT_A_STEP
+    joined().check(min(batch_size, len(images)), "evaluation.judge.batch_size")
+    setting = {"labels": labels, "n_classes": n_classes, "options": options, "seed": seed}
+    return together(_by_ranks, images, setting, device=device, checkpoint=None)
+
+
+def _by_ranks(images: Tensor, *, checkpoint: Checkpoint | None, **given: Any) -> Classifier:
+    """What each process does; a judge is trained again rather than kept amid its training."""
+    return train_judge(images, **given)
 
 
 def _split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -281,6 +318,7 @@ def _begin(
     shift: int = 0,
     *,
     mirrored: bool = False,
+    ranks: Ranks = ALONE,
 ) -> tuple[Training[Classifier], Callable[[int], object]]:
     """A classifier before its first step, and what takes some more steps."""
     if len(rows) < 2:
@@ -302,10 +340,11 @@ def _begin(
     turns = generator(seed, "classifier", "mirrored")
     facing = torch.rand(len(images), generator=turns) < 0.5  # each image's turn, first at random
     generators = {"batches": source, "augmentation": changes}
-    training = Training(name, network, optimiser, schedule, generators=generators)
+    training = Training(name, network, optimiser, schedule, generators=generators, ranks=ranks)
     images, labels = images.to(device), labels.to(device)
 
-    def loss(index: Tensor) -> tuple[Tensor]:
+    def seen(index: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch as it is shown; whole on each process, or their generators would part ways."""
         index = rows[index]
         batch = images[index.to(device)]
         if augment is not None:
@@ -314,13 +353,18 @@ def _begin(
         if mirrored:
             facing[index] ^= True
             x = torch.where(facing[index].to(device)[:, None, None, None], x.flip(3), x)
+        return x, labels[index.to(device)]
+
+    def loss(x: Tensor, wanted: Tensor) -> tuple[Tensor]:
         with autocast(device, options.precision):
             logits = network(x).float()
-        wanted = labels[index.to(device)]
         return (F.cross_entropy(logits, wanted, label_smoothing=network.smoothing),)
 
+    step = ranks.synchronised(network, loss)
     batches = _endless(len(rows), min(options.batch_size or AT_A_STEP, len(rows)), source)
-    return training, lambda steps: training.run(loss, islice(batches, steps))
+    return training, lambda steps: training.run(
+        lambda index: step(*seen(index)), islice(batches, steps)
+    )
 
 
 def _endless(n: int, batch_size: int, source: torch.Generator) -> Iterator[Tensor]:

@@ -30,11 +30,12 @@ __all__ = ["ALONE", "Ranks", "follow", "join", "joined", "together"]
 
 logger = logging.getLogger(__name__)
 
+FEWEST_OF_A_RANK = 2  # images of a step
 ENDLESS = timedelta(days=365)  # a stage that one process does may take as long as it likes
 
 Result = TypeVar("Result")
 Thing = TypeVar("Thing")
-Loss = Callable[[Tensor], tuple[Tensor, ...]]
+Loss = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Ranks:
     def first(self) -> bool:
         """Whether this is the process that has files."""
         return self.rank == 0
+
+    def check(self, batch_size: int, option: str) -> None:
+        """Refuse steps of which a process would have too few images for batch normalisation.
+
+        Raises:
+            InputError: they are; it names the option.
+        """
+        if self.size > 1 and batch_size < FEWEST_OF_A_RANK * self.size:
+            raise InputError(
+                f"{option} is {batch_size} for {self.size} processes, expected at least "
+                f"{FEWEST_OF_A_RANK} images for each: raise it, or start fewer processes"
+            )
 
     def shared(self, thing: Thing) -> Thing:
         """What the first process has in this place, for all of them."""
@@ -80,10 +93,10 @@ class Ranks:
 
         Args:
             network: whose weights the gradient is of.
-            loss: of some rows, by that network: means over those rows.
+            loss: of one or more tensors with as many rows, by that network: means over the rows.
 
         Returns:
-            A function of the rows of a whole batch, the same for all; each computes its part.
+            A function of a whole batch, the same for all; each process computes its part.
         """
         if self.size == 1:
             return loss
@@ -101,11 +114,11 @@ class _Step(nn.Module):
         super().__init__()
         self.network, self._loss, self._ranks = network, loss, ranks
 
-    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
-        part = batch[self._ranks.rank :: self._ranks.size]
+    def forward(self, *batch: Tensor) -> tuple[Tensor, ...]:
+        parts = [each[self._ranks.rank :: self._ranks.size] for each in batch]
         # Parts may differ by an image, and DDP takes the mean of all processes.
-        weight = len(part) * self._ranks.size / len(batch)
-        return tuple(weight * each for each in self._loss(part))
+        weight = len(parts[0]) * self._ranks.size / len(batch[0])
+        return tuple(weight * each for each in self._loss(*parts))
 
 
 ALONE = Ranks()

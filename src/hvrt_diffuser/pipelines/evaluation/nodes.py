@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hvrt_diffuser.autoencoders import Autoencoder
-from hvrt_diffuser.classifiers import Classifier, JudgeOptions, train_judge
+from hvrt_diffuser.classifiers import Classifier, JudgeOptions, train_judge_together
 from hvrt_diffuser.common.devices import resolve_device
 from hvrt_diffuser.data.classes import class_index
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
@@ -43,7 +43,7 @@ def train_classifier_judge(
     images_train: LabelledImages, options: JudgeOptions, device: str, seed: int
 ) -> Classifier:
     """The judge, which has seen real training images alone."""
-    return train_judge(
+    return train_judge_together(
         images_train.images,
         images_train.labels,
         len(images_train.class_names),
