@@ -21,7 +21,9 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import read_images
 from hvrt_diffuser.data.splitting import hold_out
+from hvrt_diffuser.judge import inspection
 from hvrt_diffuser.judge.inspection import doubtful, leaks_left_out, look, without_leaks
+from hvrt_diffuser.judge.summary import _in_words
 
 CPU = torch.device("cpu")
 Splits = tuple[LabelledImages, LabelledImages]
@@ -104,7 +106,8 @@ def test_real_digits_have_no_copies(splits: Splits) -> None:
     assert without_leaks(test, found) is test
     assert leaks_left_out(test, found) == ""
     for part in found["duplicates"].values():
-        assert part == {"exact": 0, "near": 0, "two_labels": 0, "pairs": []}
+        nothing = {"exact": 0, "near": 0, "two_labels": 0, "pairs": []}
+        assert part == {**nothing, "looked_at": None}
 
 
 @pytest.mark.slow
@@ -166,6 +169,26 @@ def test_copies_within_a_set_are_named_with_their_classes(digits: LabelledImages
     assert pairs == {*expected, ("003.png", "d.png")}
     assert train["pairs"][0]["classes"] == [str(int(other)), str(int(first.labels[0]))]
     assert train["pairs"][0]["distance"] == 0
+
+
+def test_of_many_images_the_twins_of_some_are_looked_for_among_all(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    originals = digits[:200]
+    copies = replace(originals, images=moved(originals.images, 1, 1))
+    images = joined(originals, copies)
+    test = joined(digits[200:290], originals[:5])
+    whole = look(images, test, seed=0)
+    assert whole["duplicates"]["train"]["near"] == 200
+    monkeypatch.setattr(inspection, "MOST", 80)
+    some = look(images, test, seed=0)
+    train = some["duplicates"]["train"]
+    assert (train["looked_at"], some["duplicates"]["test"]["looked_at"]) == (80, 80)
+    chosen = inspection._asked(400, 0, "train")
+    assert chosen is not None
+    assert train["near"] == len(set((chosen % 200).tolist()))  # each pair once
+    assert some["leaks"]["exact"] == 5  # of all
+    assert "of 80 images at random" in _in_words(some)[0]
 
 
 def test_a_test_image_of_a_group_that_was_trained_on_is_a_leak(splits: Splits) -> None:

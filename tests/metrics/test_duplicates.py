@@ -74,10 +74,26 @@ def test_chunks_change_nothing(images: Tensor, monkeypatch: pytest.MonkeyPatch) 
     usual = usual_distance(images[:40], seed=0)
     whole = near_images(images, radius=2.0, usual=usual)
     monkeypatch.setattr(duplicates, "ROWS", 7)
+    monkeypatch.setattr(duplicates, "AT_ONCE", 11)
     monkeypatch.setattr(duplicates, "PIXELS", 5000)
     parts = near_images(images, radius=2.0, usual=usual)
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_some_images_find_the_pairs_that_they_are_in(images: Tensor) -> None:
+    usual = usual_distance(images[:40], seed=0)
+    twins = torch.cat([images, images.roll(1, 3)])
+    whole = near_images(twins, radius=2.0, usual=usual)
+    asked = torch.arange(3, len(twins), 4)
+    found = near_images(twins, radius=2.0, usual=usual, asked=asked)
+    pairs, all_pairs = (
+        list(zip(each.first.tolist(), each.second.tolist(), strict=True)) for each in (found, whole)
+    )
+    with_one = {pair for pair in all_pairs if set(pair) & set(asked.tolist())}
+    assert {(i, i + len(images)) for i in range(len(images)) if i % 4 == 3} <= set(pairs)
+    assert len(set(pairs)) == len(pairs)
+    assert with_one <= set(pairs)
 
 
 def test_descriptors_are_no_farther_apart_than_images_at_any_cyclic_shift(images: Tensor) -> None:

@@ -74,10 +74,16 @@ def tstr(trained_rows: Any) -> dict[str, Any]:
     return table
 
 
-NOTHING: dict[str, Any] = {"exact": 0, "near": 0, "two_labels": 0, "pairs": []}
+NOTHING: dict[str, Any] = {
+    "exact": 0,
+    "near": 0,
+    "looked_at": None,
+    "two_labels": 0,
+    "pairs": [],
+}
 LOOK: dict[str, Any] = {
     "duplicates": {"train": NOTHING, "test": None},
-    "leaks": {"exact": 1, "near": 1, "group": 0, "rows": [3, 5]},
+    "leaks": {"exact": 1, "near": 1, "looked_at": None, "group": 0, "rows": [3, 5]},
     "groups": None,
     "doubtful": None,
     "ingest": {

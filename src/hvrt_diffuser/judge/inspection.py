@@ -14,7 +14,7 @@ from hvrt_diffuser.classifiers import ClassifierOptions, classify, train_classif
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.scratch import take_rows
-from hvrt_diffuser.common.seeding import derive_seed
+from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics.doubt import doubted_labels
 from hvrt_diffuser.metrics.duplicates import (
@@ -29,6 +29,7 @@ __all__ = ["CLOSE", "doubtful", "leaks_left_out", "look", "without_leaks"]
 
 Rows = NDArray[np.int64]
 
+MOST = 2**16  # images whose near twins are looked for, at random where there are more
 CLOSE = 0.2  # of the usual distance: all such pairs of CIFAR-10 are copies, and MNIST has none
 LISTED = 50  # of each kind; the counts are complete
 FOLDS = 4
@@ -43,12 +44,14 @@ def look(train: LabelledImages, test: LabelledImages | None, *, seed: int) -> di
 
     Images are nearly equal where their registered distance is below a fifth of that which an image
     usually has to the nearest other one: the median from test to training images or among training
-    images, whichever is larger, so that a set full of copies does not set it.
+    images, whichever is larger, so that a set full of copies does not set it. Of more than 65,536
+    images of a set, the near twins of that many at random are looked for among all, so that time
+    grows with the images and not with their pairs.
 
     Args:
         train: n images.
         test: m images of the same shape and classes, or None.
-        seed: of the 1,000 images that say what is usual.
+        seed: of the 1,000 images that say what is usual, and of those that are looked at.
 
     Returns:
         JSON. ``duplicates``: for ``train`` and ``test`` (None without one) how many images are
@@ -57,7 +60,8 @@ def look(train: LabelledImages, test: LabelledImages | None, *, seed: int) -> di
         test images): how many test images equal a training image (``exact``), nearly do
         (``near``), or only share their ``group`` with one; how many of the first two bear
         ``two_labels``; their ``classes``, all ``rows`` among the test images, and ``images`` as
-        ``pairs``. ``groups`` (None without): how many there are in ``train`` and ``test``. A
+        ``pairs``. Of both, ``looked_at`` is how many images' near twins were looked for, None
+        where all were. ``groups`` (None without): how many there are in ``train`` and ``test``. A
         ``distance`` is a share of the usual one. ``doubtful`` is None: see :func:`doubtful`.
     """
     repeats = {"train": equal_images(train.images)}
@@ -72,13 +76,15 @@ def look(train: LabelledImages, test: LabelledImages | None, *, seed: int) -> di
         duplicates: dict[str, Any] = {"train": None, "test": None}
         for name, images in sets.items():
             rows = alone[name]
-            near = _near(distinct[name], None, usual)
+            asked = _asked(len(rows), seed, name)
+            near = _near(distinct[name], None, usual, asked)
             near = Pairs(rows[near.first], rows[near.second], near.distance)
-            duplicates[name] = _describe_pairs(images, repeats[name], near)
+            told = _describe_pairs(images, repeats[name], near)
+            duplicates[name] = {**told, "looked_at": None if asked is None else len(asked)}
             advance("")
         leaks = None
         if test is not None:
-            leaks = _leaks(train, test, alone["train"], distinct["train"], usual)
+            leaks = _leaks(train, test, alone["train"], distinct["train"], usual, seed)
         if test is not None:
             advance("")
     groups = {
@@ -103,11 +109,24 @@ def _at(images: torch.Tensor, rows: Rows) -> torch.Tensor:
     return images if len(rows) == len(images) else take_rows(images, torch.from_numpy(rows))
 
 
-def _near(images: torch.Tensor, others: torch.Tensor | None, usual: Usual | None) -> Pairs:
+def _asked(n: int, seed: int, name: str) -> torch.Tensor | None:
+    """Some of n rows, ascending, where they are too many to look at each; else None."""
+    if n <= MOST:
+        return None
+    order = torch.randperm(n, generator=generator(seed, "inspection", name))
+    return order[:MOST].sort().values
+
+
+def _near(
+    images: torch.Tensor,
+    others: torch.Tensor | None,
+    usual: Usual | None,
+    asked: torch.Tensor | None,
+) -> Pairs:
     """Pairs that are nearly equal; their distances are shares of the usual one."""
     if usual is None or not len(images):
         return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    found = near_images(images, others, radius=CLOSE * usual.registered, usual=usual)
+    found = near_images(images, others, radius=CLOSE * usual.registered, usual=usual, asked=asked)
     return found._replace(distance=found.distance / (usual.registered or 1.0))
 
 
@@ -144,11 +163,13 @@ def _leaks(
     alone: Rows,
     distinct: torch.Tensor,
     usual: Usual | None,
+    seed: int,
 ) -> dict[str, Any]:
     """``distinct`` are the training images at ``alone``."""
     exact = equal_images(test.images, train.images)
     rest = np.setdiff1d(np.arange(len(test)), exact.first)
-    near = _near(_at(test.images, rest), distinct, usual)
+    asked = _asked(len(rest), seed, "leaks")
+    near = _near(_at(test.images, rest), distinct, usual, asked)
     rows, which = np.unique(
         rest[near.first], return_index=True
     )  # of each the nearest, which is first
@@ -170,6 +191,7 @@ def _leaks(
     return {
         "exact": len(exact.first),
         "near": len(near.first),
+        "looked_at": None if asked is None else len(asked),
         "group": len(grouped),
         "two_labels": sum(a != b for a, b in labels),
         "classes": {

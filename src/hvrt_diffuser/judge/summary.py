@@ -104,6 +104,12 @@ def _worst(table: list[dict[str, Any]]) -> str | None:
     return None
 
 
+def _of_some(found: Mapping[str, Any]) -> str:
+    """Of how many images near twins were looked for, where not of all."""
+    looked_at = found["looked_at"]
+    return f" (of {looked_at:,} images at random that were looked at)" if looked_at else ""
+
+
 def _in_words(look: Mapping[str, Any]) -> list[str]:
     """What a look at the real images found."""
     found, duplicates, leaks = [], look["duplicates"], look["leaks"]
@@ -112,12 +118,13 @@ def _in_words(look: Mapping[str, Any]) -> list[str]:
             labels = f"; {own['two_labels']} bear two labels" if own["two_labels"] else ""
             found.append(
                 f"Of the {'training' if name == 'train' else 'test'} images, {own['exact']:,} "
-                f"repeat another exactly and {own['near']:,} pairs nearly{labels}."
+                f"repeat another exactly and {own['near']:,} pairs nearly{labels}"
+                f"{_of_some(own)}."
             )
     if leaks and leaks["rows"]:
         found.append(
             f"{len(leaks['rows']):,} test images were left out, since they stand in the training "
-            f"images as well: {leaks['exact']:,} exactly, {leaks['near']:,} nearly"
+            f"images as well: {leaks['exact']:,} exactly, {leaks['near']:,} nearly{_of_some(leaks)}"
             + (f", {leaks['group']:,} by their group." if leaks["group"] else ".")
         )
     doubts = look["doubtful"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,15 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hvrt_diffuser.common.scratch import take_rows
 from hvrt_diffuser.metrics.samples import Float64
 
 __all__ = ["Pairs", "Usual", "equal_images", "near_images", "usual_distance"]
 
 Rows = NDArray[np.int64]
 
+DIGEST = np.dtype([("high", np.uint64), ("low", np.uint64)])
 FREQUENCIES = 5  # cycles over the image, each way
 NEAREST = 10  # candidates of each image whose registered distance is measured
-ROWS = 512  # of distances between descriptors that stand in memory at a time
+ROWS, AT_ONCE = 512, 2048  # distances between descriptors that stand in memory at a time
 PIXELS = 2**21  # of images compared at a time: 8 MiB in float32
 SAMPLE = 1000  # images that say how far apart images usually are
 SHIFT = 2  # pixels, each way
@@ -61,21 +62,21 @@ def equal_images(images: Tensor, others: Tensor | None = None) -> Pairs:
     Returns:
         Rows of ``images`` in order, each with the row that it equals.
     """
-    seen: dict[bytes, int] = {}
-    for row, digest in enumerate(_digests(images if others is None else others)):
-        seen.setdefault(digest, row)
-    found = [
-        (row, twin)
-        for row, digest in enumerate(_digests(images))
-        if (twin := seen.get(digest)) is not None and (others is not None or twin != row)
-    ]
-    rows = np.array(found, dtype=np.int64).reshape(-1, 2)
-    return Pairs(rows[:, 0], rows[:, 1], np.zeros(len(rows)))
+    own = _digests(images)
+    digests = own if others is None else np.concatenate([_digests(others), own])
+    _, earliest, which = np.unique(digests, return_index=True, return_inverse=True)
+    first, second = np.arange(len(own)), earliest[which][len(digests) - len(own) :]
+    equal = second < (first if others is None else len(others))
+    return Pairs(first[equal], second[equal], np.zeros(int(equal.sum())))
 
 
-def _digests(images: Tensor) -> Iterator[bytes]:
-    for pixels in images.contiguous().numpy():
-        yield hashlib.blake2b(pixels.data, digest_size=16).digest()
+def _digests(images: Tensor) -> NDArray[np.void]:
+    """16 bytes of each image (n,), as two numbers."""
+    found = np.empty(len(images), DIGEST)
+    for row, pixels in enumerate(images.contiguous().numpy()):
+        digest = hashlib.blake2b(pixels.data, digest_size=DIGEST.itemsize).digest()
+        found[row] = np.frombuffer(digest, DIGEST)[0]
+    return found
 
 
 def usual_distance(images: Tensor, others: Tensor | None = None, *, seed: int) -> Usual:
@@ -90,15 +91,20 @@ def usual_distance(images: Tensor, others: Tensor | None = None, *, seed: int) -
     chosen = np.random.default_rng(seed).permutation(len(images))[:SAMPLE]
     rows: Rows = np.sort(chosen)
     reference = images if others is None else others
-    skip = rows if others is None else None
-    index, described = _candidates(_describe(images[rows]), _describe(reference), skip)
+    own = torch.from_numpy(rows) if others is None else None
+    index, described = _candidates(images[rows], reference, own)
     queries = np.repeat(rows, index.shape[1])
     distance = _registered(images, reference, queries, index.ravel()).reshape(index.shape)
     return Usual(float(np.median(distance.min(1))), float(np.median(described.min(1))))
 
 
 def near_images(
-    images: Tensor, others: Tensor | None = None, *, radius: float, usual: Usual
+    images: Tensor,
+    others: Tensor | None = None,
+    *,
+    radius: float,
+    usual: Usual,
+    asked: Tensor | None = None,
 ) -> Pairs:
     """Pairs of images within a registered distance of each other, nearest first.
 
@@ -113,19 +119,26 @@ def near_images(
         others: uint8 (m, c, h, w), or None for pairs of the images themselves.
         radius: of the registered distance; pixels are in [0, 1].
         usual: distances of :func:`usual_distance`.
+        asked: int64 (k,), ascending: rows of ``images``, of which one has to be in each pair; None
+            is all. Time grows with their number times that of all.
 
     Returns:
         Rows of ``images`` and of ``others``; among the images themselves each pair once, the
         smaller row first. Memory is bounded.
     """
     reference = images if others is None else others
-    described = _describe(images)
+    queries = images if asked is None else take_rows(images, asked)
+    rows = torch.arange(len(images)) if asked is None else asked
     if others is None:
-        index, near = _candidates(described, described, np.arange(len(images)), later=True)
+        among = torch.zeros(len(images), dtype=torch.bool)
+        among[rows] = True
+        index, near = _candidates(queries, images, rows, among)
     else:
-        index, near = _candidates(described, _describe(others))
-    first, place = np.nonzero(near <= usual.described)
-    second = index[first, place]
+        index, near = _candidates(queries, others)
+    place, rank = np.nonzero(near <= usual.described)
+    first, second = rows.numpy()[place], index[place, rank]
+    if others is None:
+        first, second = np.minimum(first, second), np.maximum(first, second)
     distance = _registered(images, reference, first, second)
     kept = np.flatnonzero(distance < radius)
     kept = kept[np.argsort(distance[kept], kind="stable")]
@@ -149,35 +162,49 @@ def _describe(images: Tensor) -> Tensor:
 
 
 def _candidates(
-    queries: Tensor, reference: Tensor, skip: Rows | None = None, *, later: bool = False
+    queries: Tensor, reference: Tensor, own: Tensor | None = None, asked: Tensor | None = None
 ) -> tuple[Rows, Float64]:
-    """The nearest reference rows of each query and their distances, (n, k) each.
+    """The nearest reference images of each query by their descriptors, (n, k) each.
 
-    ``skip`` holds a reference row for each query that does not count; with ``later``, those
-    before it do not either. Rows that do not count are infinitely far.
+    Block by block, the best kept: memory does not grow with the images.
+
+    Args:
+        queries: uint8 (n, c, h, w).
+        reference: uint8 (m, c, h, w).
+        own: int64 (n,), ascending: the reference image that each query is, which does not count.
+        asked: bool (m,), the reference images among the queries. Of two of these the earlier one
+            counts for no other, so that each pair stands once.
+
+    Returns:
+        Rows of the reference, and distances; those that do not count are infinitely far.
     """
-    center = reference.mean(0)
-    queries, reference = queries - center, reference - center
-    norms = (reference**2).sum(1)
-    k = min(NEAREST, len(reference))
-    index, distance = [], []
-    for start in range(0, len(queries), ROWS):
-        batch = queries[start : start + ROWS]
-        base = int(skip[start]) if later and skip is not None else 0
-        squares = torch.addmm(norms[base:], batch, reference[base:].T, alpha=-2)
-        if skip is not None:
-            own = torch.from_numpy(skip[start : start + ROWS])[:, None] - base
-            if later:
-                width = min(ROWS, squares.shape[1])
-                squares[:, :width].masked_fill_(torch.arange(width) <= own, torch.inf)
-            else:
-                squares.scatter_(1, own, torch.inf)
-        if squares.shape[1] < k:
-            squares = torch.nn.functional.pad(squares, (0, k - squares.shape[1]), value=torch.inf)
-        least, rows = squares.topk(k, 1, largest=False)
-        index.append(rows + base)
-        distance.append((least + (batch**2).sum(1, keepdim=True)).clamp_min_(0).sqrt_().double())
-    return torch.cat(index).numpy(), torch.cat(distance).numpy()
+    x, k = _describe(queries), min(NEAREST, len(reference))
+    center = x.mean(0)  # distances come from a product, whose rounding is that of large norms
+    x -= center
+    least, index = torch.full((len(x), k), torch.inf), torch.zeros(len(x), k, dtype=torch.long)
+    start = 0
+    for images in reference.split(AT_ONCE):
+        y = _describe(images) - center
+        norms, places = y.square().sum(1), torch.arange(start, start + len(y))
+        hidden_to_all = asked is not None and bool(asked[places].all())
+        for rows in torch.arange(len(x)).split(ROWS):
+            if own is not None and hidden_to_all and places[-1] <= own[rows[0]]:
+                continue
+            squares = torch.addmm(norms, x[rows], y.T, alpha=-2)
+            if own is not None:
+                mine = own[rows][:, None]
+                hidden = places == mine
+                if asked is not None:
+                    hidden |= (places < mine) & asked[places]
+                squares.masked_fill_(hidden, torch.inf)
+            near = squares.topk(min(k, len(y)), 1, largest=False)
+            values = torch.cat([least[rows], near.values], 1)
+            both = torch.cat([index[rows], near.indices + start], 1)
+            least[rows], order = values.topk(k, 1, largest=False)
+            index[rows] = both.gather(1, order)
+        start += len(y)
+    distance = (least + x.square().sum(1, keepdim=True)).clamp_min_(0).sqrt_()
+    return index.numpy(), distance.double().numpy()
 
 
 def _registered(a: Tensor, b: Tensor, rows: Rows, others: Rows) -> Float64:

@@ -17,7 +17,7 @@ from hvrt_diffuser.sharding import SHARD, ShardedDraw, draw_shards
 __all__ = ["measure"]
 
 COMMAND = "python -m hvrt_diffuser.experiments.scale.generation"
-WORKERS = (1, 2)
+WORKERS = (1, 2, 4)
 
 
 def measure(n: int = 2 * SHARD) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ COMMAND = "python -m hvrt_diffuser.experiments.scale.memory"
 NUMBERS = (100_000, 300_000, 1_000_000)  # images, of 12 kB
 FEW = 2048  # of a first call, which loads and keeps what any number needs
 STEPS = 40  # of trainings
-JUDGED = 10_000  # images that are judged, and test images
+JUDGED = 2000  # images that are judged, and test images
 CPU = torch.device("cpu")
 
 Work = Callable[[], object]
@@ -151,7 +151,7 @@ def _fitting(root: Path, n: int) -> Work:
 
 
 def _judging(root: Path, n: int) -> Work:
-    """Judging 10,000 images by so many training images: likeness, copies and membership."""
+    """Judging 2,000 images by so many training images: likeness, copies and membership."""
     train, test = _saved(root, n), _saved(root, min(n, JUDGED), "test")
 
     def work() -> None:
