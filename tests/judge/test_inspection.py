@@ -274,6 +274,18 @@ def test_a_class_of_few_images_is_left_out(digits: LabelledImages) -> None:
     assert again == found
 
 
+def test_large_images_are_doubted_by_what_is_seen_of_them_when_small(
+    digits: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "LONGEST", 28)
+    few = digits[:600][digits.labels[:600] < 4]
+    large = replace(few, images=few.images.repeat_interleave(5, 2).repeat_interleave(5, 3))
+    options = ClassifierOptions(width=4, steps=20, batch_size=64, learning_rate=0.01)
+    found = [doubtful(each, options, seed=0, device=CPU) for each in (few, large)]
+    assert found[0]["recognised"] > 0.5
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

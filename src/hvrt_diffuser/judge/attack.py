@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
-from torch.nn import functional as F
 
-from hvrt_diffuser.common.scratch import scratch
 from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.data.averaging import averaged
 from hvrt_diffuser.judge.extractors import Extractor, pixels
 from hvrt_diffuser.metrics import (
     Copies,
@@ -69,9 +68,9 @@ def attack(train: Tensor, test: Tensor, released: Tensor, *, seed: int) -> dict[
             "reason": _too_few(train, test, released),
         }
     order = _order(len(train), seed, "members").split([len(train) // 2, -(-len(train) // 2)])
-    members, reference = (_smaller(train[at[:MOST_ATTACKED]]) for at in order)
-    others = _smaller(test[_order(len(test), seed, "non-members")[:MOST_ATTACKED]])
-    seen = _smaller(released)
+    members, reference = (averaged(train[at[:MOST_ATTACKED]], LONGEST) for at in order)
+    others = averaged(test[_order(len(test), seed, "non-members")[:MOST_ATTACKED]], LONGEST)
+    seen = averaged(released, LONGEST)
     found = {}
     for name, (distances, most) in _attacks().items():
         of_members, of_others = (
@@ -125,11 +124,11 @@ def copying(train: Tensor, test: Tensor, released: Tensor, *, seed: int) -> dict
             "nearest": [],
             "reason": _too_few(train, test, released),
         }
-    reference = _smaller(train)
+    reference = averaged(train, LONGEST)
     compared = {}
     for name, images in (("draws", released), ("fresh", test)):
         place = _order(len(images), seed, name)[:MOST_REGISTERED]
-        compared[name] = (place, _smaller(images[place]))
+        compared[name] = (place, averaged(images[place], LONGEST))
     cells = _cells(reference, [x for _, x in compared.values()], seed)
     found = {}
     for name, (place, images) in compared.items():
@@ -158,19 +157,6 @@ def _too_few(train: Tensor, test: Tensor, released: Tensor) -> str:
 
 def _order(n: int, seed: int, what: str) -> Tensor:
     return torch.randperm(n, generator=generator(seed, "attack", what))
-
-
-def _smaller(images: Tensor) -> Tensor:
-    """Images averaged down to sides of at most 32 pixels."""
-    h, w = images.shape[2:]
-    factor = LONGEST / max(h, w)
-    if factor >= 1:
-        return images
-    size = [max(round(side * factor), 1) for side in (h, w)]
-    found = scratch((*images.shape[:2], *size))
-    for x, part in zip(images.split(256), found.split(256), strict=True):
-        part.copy_(F.interpolate(x.float(), size, mode="area").round())
-    return found
 
 
 def _attacks() -> dict[str, tuple[Distances, int]]:

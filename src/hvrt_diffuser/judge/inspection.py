@@ -15,6 +15,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.scratch import take_rows
 from hvrt_diffuser.common.seeding import derive_seed, generator
+from hvrt_diffuser.data.averaging import averaged
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.metrics.doubt import doubted_labels
 from hvrt_diffuser.metrics.duplicates import (
@@ -33,6 +34,7 @@ MOST = 2**16  # images whose near twins are looked for, at random where there ar
 CLOSE = 0.2  # of the usual distance: all such pairs of CIFAR-10 are copies, and MNIST has none
 LISTED = 50  # of each kind; the counts are complete
 FOLDS = 4
+LONGEST = 64  # pixels of a side, to which larger images are averaged down before labels are doubted
 FEWEST = 20  # images of a class whose labels can be doubted
 RECOGNISED = 0.7  # of images that the classifier was not trained on: below, its doubts are its own
 EPOCHS, AT_A_STEP = 5, 128  # passes, and images of a step
@@ -267,6 +269,8 @@ def doubtful(
 ) -> dict[str, Any]:
     """Labels that classifiers doubt which were trained on the other folds: confident learning.
 
+    The classifiers see images of at most 64 pixels a side, to which larger ones are averaged down.
+
     Args:
         images: to train on and to doubt; folds keep their groups whole.
         options: of the classifiers; without, small ones that see each image about five times.
@@ -303,7 +307,14 @@ def doubtful(
             "reason": f"{len(np.unique(groups))} groups cannot be put into {FOLDS} folds"
         }
     probabilities = _cross_fitted(
-        images.images, numbers, rows, groups, len(classes), options, seed, device
+        averaged(images.images, LONGEST),
+        numbers,
+        rows,
+        groups,
+        len(classes),
+        options,
+        seed,
+        device,
     )
     recognised = float((probabilities.argmax(1) == labels).double().mean())
     found["recognised"] = recognised
