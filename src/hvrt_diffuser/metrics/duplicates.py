@@ -151,14 +151,16 @@ def _at_once(images: Tensor) -> int:
 
 def _describe(images: Tensor) -> Tensor:
     """Magnitudes of the low frequencies of the mean over channels, float32 (n, d)."""
-    found = []
-    for batch in images.split(_at_once(images)):
+    h, w = images.shape[2:]
+    rows, columns = min(FREQUENCIES, (h - 1) // 2), min(FREQUENCIES, w // 2)
+    found = torch.empty(len(images), 2 * rows + 1, columns + 1)
+    for batch, part in zip(
+        images.split(_at_once(images)), found.split(_at_once(images)), strict=True
+    ):
         z = torch.fft.rfft2(batch.float().mean(1) / 255, norm="ortho").abs()  # (n, h, w // 2 + 1)
-        rows = min(FREQUENCIES, (z.shape[1] - 1) // 2)
-        z = torch.cat([z[:, : rows + 1], z[:, z.shape[1] - rows :]], 1)[..., : FREQUENCIES + 1]
-        z[..., 1:] *= 2**0.5  # each stands for its conjugate as well
-        found.append(z.flatten(1))
-    return torch.cat(found)
+        part.copy_(torch.cat([z[:, : rows + 1], z[:, h - rows :]], 1)[..., : columns + 1])
+    found[..., 1:] *= 2**0.5  # each stands for its conjugate as well
+    return found.flatten(1)
 
 
 def _candidates(
@@ -211,7 +213,9 @@ def _registered(a: Tensor, b: Tensor, rows: Rows, others: Rows) -> Float64:
     """The registered distance of each pair of rows of uint8 (n, c, h, w), (p,)."""
     h, w = a.shape[2:]
     up, left = min(SHIFT, (h - 1) // 2), min(SHIFT, (w - 1) // 2)
-    found = [torch.empty(0)]
+    # Small results kept one by one between large ones that go would leave holes too small for the
+    # next: a gigabyte of them after a million pairs.
+    found = torch.empty(len(rows))
     n = _at_once(a)
     for start in range(0, len(rows), n):
         x = a[rows[start : start + n], :, up : h - up, left : w - left].float() / 255
@@ -221,5 +225,5 @@ def _registered(a: Tensor, b: Tensor, rows: Rows, others: Rows) -> Float64:
             for j in range(2 * left + 1):
                 moved = y[:, :, i : i + x.shape[2], j : j + x.shape[3]]
                 least = torch.minimum(least, (x - moved).square_().sum((1, 2, 3)))
-        found.append(least.sqrt())
-    return torch.cat(found).double().numpy()
+        found[start : start + n] = least.sqrt()
+    return found.double().numpy()
