@@ -9,6 +9,7 @@ import pytest
 
 from hvrt_diffuser.common import scratch
 from hvrt_diffuser.common.machine import STATUS
+from hvrt_diffuser.experiments.scale import memory
 from hvrt_diffuser.experiments.scale.memory import measured
 from hvrt_diffuser.experiments.scale.record import line, record
 
@@ -35,6 +36,19 @@ def test_more_images_take_no_more_memory(stage: str, monkeypatch: pytest.MonkeyP
     # What an allocator keeps comes on top, now and then.
     many, few = (min(measured(stage, n).added for _ in range(2)) for n in (MANY, FEW))
     assert many - few < 0.3 * BYTES
+
+
+def test_growth_is_from_the_fewest_images_on_record_to_the_most() -> None:
+    lines = [
+        line(f"Drawing: {n:,} images, {what}", value, "", "")
+        for n, peak, time in ((300_000, 5, 9), (1000, 200, 2), (100_000, 300, 200))
+        for what, value in (("peak_mb", peak), ("time", time))
+    ]
+    lines.append(line("Drawing more: 7 images, time", 1, "s", ""))
+    ratio, exponent = memory._growth("Drawing", lines)
+    assert (ratio["value"], ratio["unit"]) == (0.025, "ratio")
+    assert exponent["value"] == pytest.approx(0.264, abs=1e-3)  # ln 4.5 / ln 300
+    assert memory._growth("Drawing", lines[:2]) == []
 
 
 def test_lines_take_the_place_of_those_of_their_name(tmp_path: Path) -> None:

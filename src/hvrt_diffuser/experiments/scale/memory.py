@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -48,9 +49,10 @@ __all__ = ["STAGES", "Measured", "measure", "measured"]
 
 COMMAND = "python -m hvrt_diffuser.experiments.scale.memory"
 NUMBERS = (100_000, 300_000, 1_000_000)  # images, of 12 kB
+PEAK, TIME = "peak_mb", "time"
 FEW = 2048  # of a first call, which loads and keeps what any number needs
 STEPS = 40  # of trainings
-JUDGED = 2000  # images that are judged, and test images
+JUDGED = 1000  # images that are judged, and test images
 CPU = torch.device("cpu")
 
 Work = Callable[[], object]
@@ -151,7 +153,7 @@ def _fitting(root: Path, n: int) -> Work:
 
 
 def _judging(root: Path, n: int) -> Work:
-    """Judging 2,000 images by so many training images: likeness, copies and membership."""
+    """Judging 1,000 images by so many training images: likeness, copies and membership."""
     train, test = _saved(root, n), _saved(root, min(n, JUDGED), "test")
 
     def work() -> None:
@@ -227,30 +229,40 @@ def measure(stages: list[str], numbers: list[int], output: Path) -> None:
     """Put lines into a record, stage by stage; each figure is of a process of its own."""
     for stage in stages:
         what = (STAGES[stage].__doc__ or stage).rstrip(".")
-        found = []
         for n in numbers:
             with processes(1) as executor:
-                found.append(executor.submit(measured, stage, n).result())
+                found = executor.submit(measured, stage, n).result()
             lines = [
-                line(f"{what}: {n:,} images, peak_mb", found[-1].peak, "MB", COMMAND),
-                line(f"{what}: {n:,} images, beyond before", found[-1].added, "MB", COMMAND),
-                line(f"{what}: {n:,} images, time", found[-1].seconds, "s", COMMAND),
+                line(f"{what}: {n:,} images, {PEAK}", found.peak, "MB", COMMAND),
+                line(f"{what}: {n:,} images, beyond before", found.added, "MB", COMMAND),
+                line(f"{what}: {n:,} images, {TIME}", found.seconds, "s", COMMAND),
             ]
             record(lines, output)
             sys.stdout.write("".join(f"{json.dumps(each)}\n" for each in lines))
             sys.stdout.flush()
-        if len(numbers) > 1:
-            record(_growth(what, numbers, found), output)
+        record(_growth(what, json.loads(output.read_text())), output)
 
 
-def _growth(what: str, numbers: list[int], found: list[Measured]) -> list[dict[str, Any]]:
-    """From the first number of images to the last."""
-    first, last = found[0], found[-1]
-    exponent = math.log(last.seconds / first.seconds) / math.log(numbers[-1] / numbers[0])
-    span = f"{numbers[0]:,} to {numbers[-1]:,} images"
+def _growth(what: str, recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """From the least number of images on record to the largest, whenever they were measured."""
+    name = re.compile(rf"{re.escape(what)}: ([\d,]+) images, ({PEAK}|{TIME})")
+    found: dict[str, dict[int, float]] = {PEAK: {}, TIME: {}}
+    for each in recorded:
+        if match := name.fullmatch(each["name"]):
+            found[match[2]][int(match[1].replace(",", ""))] = each["value"]
+    peaks, times = found[PEAK], found[TIME]
+    few, many = min(times), max(times)
+    if few == many:
+        return []
+    exponent = math.log(times[many] / times[few]) / math.log(many / few)
     return [
-        line(f"{what}: peak_mb, last over first, {span}", last.peak / first.peak, "ratio", COMMAND),
-        line(f"{what}: growth of time, {span}", exponent, "exponent", COMMAND),
+        line(
+            f"{what}: peak_mb of most images over that of fewest",
+            peaks[many] / peaks[few],
+            "ratio",
+            COMMAND,
+        ),
+        line(f"{what}: growth of time from fewest to most", exponent, "exponent", COMMAND),
     ]
 
 
