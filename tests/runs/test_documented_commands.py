@@ -53,7 +53,6 @@ NOT_RUN = {
     r"^dask |10\.0\.0\.1": "of machines that the reader has: tests/common/test_engine.py",
     r"scheduler\.json|^(for|CUDA_VISIBLE_DEVICES=|done)": "they are for such machines as well",
     r"training_steps=300": "it takes ten minutes, and is the one before it with other steps",
-    r"--pipelines rivals": "of hours: tests/experiments/test_workers.py has few of its jobs",
     r"-n 1000000": "of hours: tests/command/test_draw.py has few of them",
     r"viz run": "a server: test_viz.py",
     r" serve ": "a server: tests/serve/test_process.py",
