@@ -43,6 +43,7 @@ def begin(do: str, folder: Path, size: int = 2) -> list[subprocess.Popen[str]]:
         told = {
             "RANK": rank,
             "LOCAL_RANK": rank,
+            "TORCHELASTIC_RUN_ID": "none",
             "WORLD_SIZE": size,
             "LOCAL_WORLD_SIZE": size,
             "MASTER_ADDR": "127.0.0.1",
@@ -262,6 +263,7 @@ def test_a_device_that_they_cannot_all_have(
     images: LabelledImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hvrt_diffuser.training.distributed._joined", Ranks(0, 2))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     for device, said in (
@@ -279,9 +281,13 @@ def test_a_device_that_they_cannot_all_have(
 
 
 def test_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "4")  # as of a cluster, for what is no torchrun
+    monkeypatch.setenv("RANK", "3")
     assert launch.program("kedro", "kedro") == "kedro"
-    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert launch.world_size() == 1
+    assert launch.is_first()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert not launch.is_first()
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert launch.program("kedro", "kedro") == "torchrun --nproc-per-node 4 -m kedro"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")

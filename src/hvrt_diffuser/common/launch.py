@@ -1,6 +1,8 @@
 """How this process was started: alone, or by torchrun as one of several.
 
 torchrun says so in the environment (https://docs.pytorch.org/docs/stable/elastic/run.html).
+Clusters set some of the same variables for whatever they start, which would wait for others that
+never come: they count only beside torchrun's own.
 """
 
 from __future__ import annotations
@@ -10,24 +12,31 @@ import os
 __all__ = ["is_first", "local_rank", "local_size", "program", "rank", "world_size"]
 
 
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+
+
+def _told(name: str, alone: int) -> int:
+    return int(os.environ.get(name, alone)) if TORCHRUN in os.environ else alone
+
+
 def world_size() -> int:
     """How many processes torchrun started, on all machines."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _told("WORLD_SIZE", 1)
 
 
 def rank() -> int:
     """Which of them this one is."""
-    return int(os.environ.get("RANK", "0"))
+    return _told("RANK", 0)
 
 
 def local_size() -> int:
     """How many of them it started on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return _told("LOCAL_WORLD_SIZE", 1)
 
 
 def local_rank() -> int:
     """Which of those this one is."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _told("LOCAL_RANK", 0)
 
 
 def is_first() -> bool:
