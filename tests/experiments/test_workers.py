@@ -144,6 +144,7 @@ def test_what_another_run_is_at_is_left_to_it(
         assert engine.tasks == []
 
 
+@pytest.mark.slow
 def test_a_search_and_a_warm_start_by_workers(
     make_runner: MakeRunner, make_experiment: MakeExperiment, base: BaseOptions, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_perfect_autoencoder_is_no_limit(digits: LabelledImages, found: Any) -
     assert limit(found["flat"] | {"reconstruction": None}, POOR) is None
 
 
+@pytest.mark.slow
 def test_a_blur_is_named_where_it_is_most_of_what_is_missing(digits: LabelledImages) -> None:
     test, fresh = digits.images[1500:3000], digits[3000:4000]
     extractors = untrained_extractors(digits.images[:1500], CPU)
