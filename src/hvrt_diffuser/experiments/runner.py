@@ -38,6 +38,15 @@ class Item(NamedTuple):
     job: Job
     floors: bool
 
+    def dumped(self) -> Entry:
+        """As JSON, which :meth:`loaded` reads."""
+        return {"job": self.job.dumped(), "floors": self.floors}
+
+    @classmethod
+    def loaded(cls, dumped: Entry) -> Item:
+        """The item that :meth:`dumped` has written."""
+        return cls(Job.loaded(dumped["job"]), dumped["floors"])
+
 
 class Runner:
     """Measures jobs.

@@ -26,7 +26,7 @@ from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.experiments.jobs import Job
 from hvrt_diffuser.experiments.ledger import PATIENCE, Entry
 from hvrt_diffuser.experiments.runner import Item, Runner
-from hvrt_diffuser.experiments.workers import Shared, run_jobs, sent
+from hvrt_diffuser.experiments.workers import Shared, run_jobs
 
 __all__ = ["OBJECTIVES", "confirmations", "importances", "pareto_front", "search", "spread"]
 
@@ -66,8 +66,8 @@ def search(runner: Runner, jobs: Sequence[Job], trials: int, seed: int) -> list[
             shared = Shared(runner)
 
             def on_a_worker(place: int) -> None:
-                told = sent(Item(jobs[place], floors=False))
-                shared.measure_now([(points.works[place], told)])
+                item = Item(jobs[place], floors=False)
+                shared.measure_now([(points.works[place], item.dumped())])
 
             with engine.callers(runner.device) as pool:
                 threads = engine.threads(runner.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from functools import lru_cache
@@ -26,7 +27,7 @@ from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions, Li
 from hvrt_diffuser.experiments.runner import Item, Runner
 from hvrt_diffuser.experiments.warm_start import WarmStartRunner
 
-__all__ = ["ITEMS", "Share", "Shared", "run_jobs", "sent", "tabulate_likelihoods"]
+__all__ = ["ITEMS", "Share", "Shared", "run_jobs", "tabulate_likelihoods"]
 
 RUNNERS: dict[str, type[Runner]] = {"jobs": Runner, "warm_start": WarmStartRunner}
 
@@ -36,9 +37,12 @@ class Share(NamedTuple):
 
     Attributes:
         runner: the file that tells how to make its runner.
+        run: tells this run's tasks from finished ones of a run that was killed: what is measured
+            is the ledger's to say, whose entries may have been deleted since.
     """
 
     runner: str
+    run: str
 
 
 class Measuring(Protocol):
@@ -58,7 +62,7 @@ def run_jobs(runner: Runner, jobs: Sequence[Job], description: str) -> list[Entr
     runner.check(jobs)
     if current().folder is not None:
         items = runner.items(jobs)
-        works = [(runner.work_of(item), sent(item)) for item in items]
+        works = [(runner.work_of(item), item.dumped()) for item in items]
         Shared(runner).measure(works, description)
     return runner.run(jobs, description)
 
@@ -71,11 +75,6 @@ def tabulate_likelihoods(runner: LikelihoodRunner) -> Entry:
     return runner.table()
 
 
-def sent(item: Item) -> Entry:
-    """JSON by which a worker finds an item."""
-    return {"job": item.job.dumped(), "floors": item.floors}
-
-
 class Shared:
     """A runner whose works are measured by the workers of the run's engine.
 
@@ -86,7 +85,7 @@ class Shared:
     def __init__(self, runner: Runner | LikelihoodRunner) -> None:
         self.engine, self.ledger, self.device = current(), runner.ledger, runner.device
         assert self.engine.folder is not None, "others do the tasks"
-        self.share = Share(_described(runner, self.engine.folder))
+        self.share = Share(_described(runner, self.engine.folder), uuid.uuid4().hex)
 
     def measure(self, works: Sequence[tuple[Work, Entry]], description: str) -> None:
         """Have workers measure what the ledger lacks.
@@ -173,7 +172,7 @@ def _runner(path: str) -> tuple[Measuring, Callable[[Entry], Work]]:
         folder,
         only=None if told["only"] is None else frozenset(told["only"]),
     )
-    return runner, lambda sent: runner.work_of(Item(Job.loaded(sent["job"]), sent["floors"]))
+    return runner, lambda sent: runner.work_of(Item.loaded(sent))
 
 
 def _save(notes: list[str], path: Path) -> None:

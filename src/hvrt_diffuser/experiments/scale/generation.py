@@ -18,9 +18,10 @@ __all__ = ["measure"]
 
 COMMAND = "python -m hvrt_diffuser.experiments.scale.generation"
 WORKERS = (1, 2, 4)
+N = 8 * SHARD  # images
 
 
-def measure(n: int = 2 * SHARD) -> list[dict[str, Any]]:
+def measure(n: int = N) -> list[dict[str, Any]]:
     """Draw the same images by one and by two processes; lines of the record."""
     found, lines = [], []
     with TemporaryDirectory() as folder:
@@ -44,7 +45,7 @@ def measure(n: int = 2 * SHARD) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure, and record."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("-n", type=int, default=2 * SHARD, help="images")
+    parser.add_argument("-n", type=int, default=N, help="images")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"{OUTPUT}, if not given")
     given = parser.parse_args()
     record(measure(given.n), given.output)
