@@ -200,8 +200,9 @@ def test_processes_of_dask_measure_what_one_process_would(
         patch.setattr(runner, "_measure", None)
         patch.setattr(runner, "_measure_floors", None)
         found = run_jobs(runner, jobs, "measuring")
-        # An entry that somebody deletes is measured again, though its task has finished before.
-        runner.ledger.path(runner.work(jobs[0]).identity).unlink()
+        # What somebody deletes is measured again, though its tasks have finished before.
+        for item in runner.items(jobs):
+            runner.ledger.path(runner.work_of(item).identity).unlink()
         again = run_jobs(runner, jobs, "measuring")
     assert lasting(found) == lasting(again) == lasting(here)
 
