@@ -20,7 +20,7 @@ from typing import Any
 import counted_tasks
 import pytest
 import torch
-from counted_tasks import COUNTED, LONG, RECORD, SAVED, Counted, N, lesson, train_all
+from counted_tasks import COUNTED, FULL, LONG, RECORD, SAVED, Counted, N, lesson, train_all
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -234,6 +234,18 @@ def test_a_failure_names_its_task(
     refused = type(COUNTED)(counted_tasks.refuse, COUNTED.save, COUNTED.load)
     with pytest.raises(kind, match=said):
         dask.run(refused, "training 7", setting, {})
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_no_half_of_a_result(dask: DaskEngine, tmp_path: Path) -> None:
+    record = tmp_path / RECORD
+    record.touch()  # so that the task takes no time
+    before = sorted(dask.folder.rglob(FULL.file))
+    with pytest.raises(FailedTaskError, match=r"^training 8 \(.*\) failed on a worker .*No space"):
+        dask.run(FULL, "training 8", str(record), {})
+    assert sorted(dask.folder.rglob(FULL.file)) == before
+    assert not partial(dask.folder)
+    assert dask.run(LONG, "training 8", str(record), {})["waited"] == 1  # now that there is room
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.common.engine import Engine, EngineOptions, TaskKind, current
 from hvrt_diffuser.common.engines import opened
 from hvrt_diffuser.common.errors import InputError
+from hvrt_diffuser.common.files import whole_file
 from hvrt_diffuser.common.interruption import check, ending_together
 from hvrt_diffuser.judge.tstr import Lesson, _learn, _load, _save
 
@@ -50,6 +52,12 @@ def save(found: dict[str, Tensor], path: Path) -> None:
         file.write(f"{path.parent.name}\n")
 
 
+def save_on_a_full_disk(found: dict[str, Tensor], path: Path) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
+
+
 def wait_long(record: str, tensors: object) -> dict[str, Tensor]:
     """The first time; the next, not at all."""
     first = not Path(record).exists()
@@ -72,6 +80,7 @@ def refuse(setting: str, tensors: object) -> dict[str, Tensor]:
 
 COUNTED = TaskKind(count, save, _load)
 LONG = TaskKind(wait_long, save, _load)
+FULL = TaskKind(wait_long, save_on_a_full_disk, _load)
 
 
 def lesson(seed: int) -> Lesson:
