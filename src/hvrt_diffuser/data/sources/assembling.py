@@ -17,7 +17,7 @@ from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.progress import progress
 from hvrt_diffuser.common.scratch import blocks, scratch
 from hvrt_diffuser.data.sources.decoding import DEEP, UnreadableError, decode, has_colour
-from hvrt_diffuser.data.sources.notes import Note, listed
+from hvrt_diffuser.data.sources.notes import Note, Tally, listed
 from hvrt_diffuser.data.sources.resizing import Fit, resize_image, to_planes
 
 __all__ = ["Channels", "Encoded", "assemble"]
@@ -83,8 +83,8 @@ class _Stack:
         self.is_deep = np.zeros(n, dtype=bool)
         self.deepest = 0
         self.sizes: dict[tuple[int, int], tuple[str, int]] = {}  # the first of each, how many
-        self.stored: dict[str, list[str]] = {"grey": [], "rgb": []}
-        self.done: dict[str, list[str]] = defaultdict(list)
+        self.stored = {"grey": Tally(), "rgb": Tally()}
+        self.done: dict[str, Tally] = defaultdict(Tally)
         self.unreadable: list[str] = []
 
     def add(self, where: str, data: bytes | Image.Image | UnreadableError) -> None:
@@ -101,8 +101,8 @@ class _Stack:
             self.unreadable.append(f"{where} {error}")
             return
         for what in done:
-            self.done[what].append(where)
-        self.stored["grey" if grey else "rgb"].append(where)
+            self.done[what].add(where)
+        self.stored["grey" if grey else "rgb"].add(where)
         first, count = self.sizes.get(image.size, (where, 0))
         self.sizes[image.size] = first, count + 1
         if len(self.sizes) > 1 and self.resize is None:
@@ -153,7 +153,7 @@ class _Stack:
                 scaled = self.deep[row].astype(np.uint32) * 255 + (2**bits - 1) // 2  # rounded
                 self.rows[row] = (scaled // (2**bits - 1)).astype(np.uint8)
         found = self.rows.shape[1]
-        if self.channels == "rgb" or (self.channels == "auto" and not self.stored["grey"]):
+        if self.channels == "rgb" or (self.channels == "auto" and not self.stored["grey"].n):
             found = 3
         all_grey = found == 3 and self.rows.shape[1] == 1
         if all_grey:
@@ -165,17 +165,17 @@ class _Stack:
 
     def _notes(self, bits: int, all_grey: bool) -> Iterable[Note]:
         deep = f"{DEEP} scaled to 8 bits as {bits} bits, which their largest value needs"
-        for what, names in sorted(self.done.items()):
-            yield Note.of(deep if what == DEEP else what, names)
+        for what, tally in sorted(self.done.items()):
+            yield tally.note(deep if what == DEEP else what)
         assert self.rows is not None, "finished"
         colour = self.rows.shape[1] == 3
         other = self.stored["grey" if colour else "rgb"]
-        if other and colour:
-            yield Note.of("grey repeated as red, green and blue", other)
-        elif other and self.channels == "grey":
-            yield Note.of("colours taken as grey", other)
-        elif other:
-            yield Note.of("stored as RGB and all grey, taken as grey like the others", other)
+        if other.n and colour:
+            yield other.note("grey repeated as red, green and blue")
+        elif other.n and self.channels == "grey":
+            yield other.note("colours taken as grey")
+        elif other.n:
+            yield other.note("stored as RGB and all grey, taken as grey like the others")
         elif all_grey and self.channels == "auto":
             yield Note("all are stored as RGB and all grey: channels=grey makes them a third")
         if self.resize is not None and set(self.sizes) != {(self.resize, self.resize)}:

@@ -72,7 +72,7 @@ class ImageFolder(FileSource):
         images, notes = self.stacked(source, _encoded(splits, root), sum(counts))
         source = resized_name(source, self.resize)
         found = [
-            _labelled(part, classes, root, source)
+            _labelled(part, classes, source)
             for part, classes in zip(images.split(counts), splits, strict=True)
         ]
         read = ImageSplits(found[0], found[1] if len(found) > 1 else None, (*layout.notes, *notes))
@@ -102,18 +102,16 @@ class ImageFolder(FileSource):
 def _encoded(splits: list[Classes], root: Path) -> Iterator[Encoded]:
     for classes in splits:
         for files in classes.values():
-            for path in files:
-                where = readable(path.relative_to(root).as_posix())
+            for file in files:
+                where = readable(file)
                 try:
-                    yield where, path.read_bytes()
+                    yield where, (root / file).read_bytes()
                 except OSError as error:  # such as a link to nowhere
                     yield where, UnreadableError(f"cannot be opened ({error.strerror})")
 
 
-def _labelled(images: torch.Tensor, classes: Classes, root: Path, source: str) -> LabelledImages:
+def _labelled(images: torch.Tensor, classes: Classes, source: str) -> LabelledImages:
     counts = torch.tensor([len(files) for files in classes.values()])
     labels = torch.arange(len(counts)).repeat_interleave(counts)
-    names = tuple(
-        readable(path.relative_to(root).as_posix()) for files in classes.values() for path in files
-    )
+    names = tuple(readable(file) for files in classes.values() for file in files)
     return LabelledImages(images, labels, tuple(map(readable, classes)), source, names)

@@ -6,7 +6,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.data.sources.labels import class_order, same_letters
@@ -68,28 +68,36 @@ def _read(path: Path, label: str | None) -> Table | None:
     return Table(path, (image, labels), [(name.strip(), value.strip()) for name, value in rows])
 
 
-def labelled_files(table: Table, tree: Tree) -> tuple[dict[str, list[Path]], list[Note]]:
+def labelled_files(table: Table, tree: Tree, root: Path) -> tuple[dict[str, list[str]], list[Note]]:
     """The files of each class, in order; and a note on each kind of what was left out.
 
     A row names a file by its path from the folder, or by its name, with or without the extension.
+
+    Args:
+        table: the rows.
+        tree: the folder.
+        root: what was scanned, from which the files' paths go out.
 
     Raises:
         InputError: no row names a file, a file has two labels, or a name is that of two files.
     """
     files = list(tree.every())
-    index: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
-        for key in {path.relative_to(tree.path).as_posix(), path.name, path.stem}:
-            index[key].append(path)
-    labels: dict[Path, str] = {}
+    above = tree.path.relative_to(root).as_posix()
+    index: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        path = PurePosixPath(file)
+        for key in {path.relative_to(above).as_posix(), path.name, path.stem}:
+            index[key].append(file)
+    labels: dict[str, str] = {}
     absent, unlabelled = [], []
     for name, value in table.rows:
         key = name.replace("\\", "/").removeprefix("./")
         found = index.get(key) or index.get(key.rpartition("/")[2]) or []
         if len(found) > 1:
             raise InputError(
-                f"{table.path} names {name}, which {listed([str(path) for path in found])} are, "
-                f"expected one file: write its path from {tree.path}"
+                f"{table.path} names {name}, which "
+                f"{listed([str(root / file) for file in found])} are, expected one file: write its "
+                f"path from {tree.path}"
             )
         if not found:
             absent.append(name)
@@ -103,14 +111,14 @@ def labelled_files(table: Table, tree: Tree) -> tuple[dict[str, list[Path]], lis
     if not labels:
         raise InputError(
             f"none of the {len(table.rows)} rows of {table.path} gives a label to one of the "
-            f"{len(files)} images in {tree.path}, expected names such as {files[0].name} in its "
-            f"column {table.columns[0]}: correct the column"
+            f"{len(files)} images in {tree.path}, expected names such as "
+            f"{PurePosixPath(files[0]).name} in its column {table.columns[0]}: correct the column"
         )
-    classes: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
-        if path in labels:
-            classes[same_letters(labels[path])].append(path)
-    unnamed = [path.name for path in files if path not in labels]
+    classes: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        if file in labels:
+            classes[same_letters(labels[file])].append(file)
+    unnamed = [PurePosixPath(file).name for file in files if file not in labels]
     notes = [
         Note(f"labels from the column {table.columns[1]} of {table.path.name}", len(labels)),
         *(Note.of("rows that name no file", absent),) * bool(absent),

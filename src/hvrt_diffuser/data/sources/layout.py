@@ -14,7 +14,7 @@ from hvrt_diffuser.data.sources.tree import Tree, scan
 
 __all__ = ["Classes", "Layout", "find_layout", "split_of"]
 
-Classes = dict[str, list[Path]]
+Classes = dict[str, list[str]]  # paths from the root
 SPLITS = {"train": "train|training", "validation": "val|valid|validation|dev", "test": "test(ing)?"}
 SUFFIX = "([ _-]?(set|split|data|images|samples))?"
 EXPECTED = (
@@ -71,7 +71,7 @@ def find_layout(root: Path, label: str | None = None) -> Layout:
     if tree.files or of_splits or len(tree.folders) == 1:
         table = find_table([root, tree.path], label)
         if table is not None:
-            found, more = labelled_files(table, tree)
+            found, more = labelled_files(table, tree, root)
             return Layout(found, None, [*notes, *more])
     if of_splits:
         _refuse_unlabelled(tree, root)
@@ -102,8 +102,7 @@ def _classes(tree: Tree, notes: list[Note], root: Path) -> Classes:
     for name, inner in tree.folders.items():
         found.setdefault(same_letters(name), []).extend(inner.every())
     if tree.files:
-        names = [path.relative_to(root).as_posix() for path in tree.files]
-        notes.append(Note.of("left out: images beside the class folders", names))
+        notes.append(Note.of("left out: images beside the class folders", tree.files))
     deep = [_name(inner, root) for inner in tree.folders.values() if inner.folders]
     if deep:
         notes.append(Note.of("classes whose subfolders were joined", deep))
@@ -122,8 +121,7 @@ def _by_splits(tree: Tree, splits: dict[str, list[Tree]], notes: list[Note], roo
         n = sum(1 for _ in inner.every())
         notes.append(Note(f"left out: {_name(inner, root)}/, which is no split", n))
     if tree.files:
-        names = [path.relative_to(root).as_posix() for path in tree.files]
-        notes.append(Note.of("left out: images beside the splits", names))
+        notes.append(Note.of("left out: images beside the splits", tree.files))
     train = _classes(_opened(splits["train"][0], notes, root, below_split=True), notes, root)
     test: Classes | None = None
     for split in ("test", "validation"):

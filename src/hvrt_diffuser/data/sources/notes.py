@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Note", "as_json", "listed"]
+__all__ = ["Note", "Tally", "as_json", "listed"]
 
 LISTED = 5  # as many of a long list of names as a sentence bears
 
@@ -36,6 +36,24 @@ class Note:
             return self.what
         more = ", ..." if self.n > len(self.names) else ""
         return f"{self.what}: {self.n:,}" + (f" ({', '.join(self.names)}{more})" * bool(self.names))
+
+
+@dataclass
+class Tally:
+    """How many files or rows there were of a kind, and the names of the first ones."""
+
+    n: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """One more of them."""
+        self.n += 1
+        if self.n <= LISTED:
+            self.names.append(name)
+
+    def note(self, what: str) -> Note:
+        """A note on all of them."""
+        return Note(what, self.n, tuple(self.names))
 
 
 def as_json(notes: Sequence[Note]) -> list[dict[str, Any]]:

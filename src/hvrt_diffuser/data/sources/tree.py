@@ -30,15 +30,16 @@ class Tree:
 
     Attributes:
         path: of the folder.
-        files: images that lie in it, in order.
+        files: images that lie in it, in order, by their paths from the folder that was scanned;
+            texts, since of a million objects of paths each takes as much as a small image.
         folders: those in it that hold images somewhere, by name and in order.
     """
 
     path: Path
-    files: list[Path] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
     folders: dict[str, Tree] = field(default_factory=dict)
 
-    def every(self) -> Iterator[Path]:
+    def every(self) -> Iterator[str]:
         """The images in it and below."""
         yield from self.files
         for tree in self.folders.values():
@@ -61,25 +62,25 @@ def scan(root: Path) -> tuple[Tree, list[Note]]:
 
 def _scan(folder: Path, root: Path, passed: dict[str, list[str]], above: tuple[str, ...]) -> Tree:
     tree = Tree(folder)
+    start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
     above = (*above, os.path.realpath(folder))
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            path = folder / entry.name
             kind = _passed_over(entry)
             if kind is None and entry.is_dir():
-                if os.path.realpath(path) in above:  # a link to a folder that it lies in
+                if os.path.realpath(entry) in above:  # a link to a folder that it lies in
                     continue
-                inner = _scan(path, root, passed, above)
+                inner = _scan(folder / entry.name, root, passed, above)
                 if inner.files or inner.folders:
                     tree.folders[entry.name] = inner
                     continue
                 kind = EMPTY
             elif kind is None:
-                if path.suffix.lower() in EXTENSIONS or is_image(str(path)):
-                    tree.files.append(path)
+                if entry.name.lower().endswith(EXTENSIONS) or is_image(entry.path):
+                    tree.files.append(start + entry.name)
                     continue
                 kind = FOREIGN
-            passed[kind].append(path.relative_to(root).as_posix())
+            passed[kind].append(start + entry.name)
     return tree
 
 

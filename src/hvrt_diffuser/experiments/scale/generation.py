@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,13 +23,13 @@ WORKERS = (1, 2, 4)
 N = 8 * SHARD  # images
 
 
-def measure(n: int = N) -> list[dict[str, Any]]:
-    """Draw the same images by one, two and four processes; lines of the record."""
+def measure(n: int = N, numbers: Sequence[int] = WORKERS) -> list[dict[str, Any]]:
+    """Draw the same images by so many processes and so many; lines of the record."""
     found, lines = [], []
     with TemporaryDirectory() as folder:
         write_model(Path(folder))
         draw = ShardedDraw(folder, n)
-        for workers in WORKERS:
+        for workers in numbers:
             new = Path(folder, str(workers))
             with processes(workers) as executor:
                 list(executor.map(time.sleep, [1] * workers))  # till all have started
@@ -40,7 +41,10 @@ def measure(n: int = N) -> list[dict[str, Any]]:
             what = f"{n:,} images of 64x64x3 in files, {workers} process{'es' * (workers > 1)}"
             lines.append(line(what, n / seconds, "images/s", COMMAND))
     equal = all(hashes == found[0] for hashes in found)
-    lines.append(line("their files equal, byte for byte", float(equal), "1 is yes", COMMAND))
+    what = (
+        f"{n:,} images in files by {', '.join(map(str, numbers))} processes: equal, byte for byte"
+    )
+    lines.append(line(what, float(equal), "1 is yes", COMMAND))
     return lines
 
 
@@ -48,9 +52,10 @@ def main() -> None:
     """Measure, and record."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("-n", type=int, default=N, help="images")
+    parser.add_argument("--workers", nargs="+", type=int, default=WORKERS, help="processes")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"{OUTPUT}, if not given")
     given = parser.parse_args()
-    record(measure(given.n), given.output)
+    record(measure(given.n, given.workers), given.output)
 
 
 if __name__ == "__main__":
