@@ -57,31 +57,37 @@ def scan(root: Path) -> tuple[Tree, list[Note]]:
     """
     passed: dict[str, list[str]] = defaultdict(list)
     tree = _scan(root, root, passed, ())
-    return tree, [Note.of(f"passed over: {kind}", names) for kind, names in passed.items()]
+    return tree, [Note.of(f"passed over: {kind}", sorted(passed[kind])) for kind in sorted(passed)]
 
 
 def _scan(folder: Path, root: Path, passed: dict[str, list[str]], above: tuple[str, ...]) -> Tree:
     tree = Tree(folder)
     start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
     above = (*above, os.path.realpath(folder))
+    below = []
     with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
+        for entry in entries:  # what is kept of each is its name
             kind = _passed_over(entry)
             if kind is None and entry.is_dir():
-                if os.path.realpath(entry) in above:  # a link to a folder that it lies in
-                    continue
-                inner = _scan(folder / entry.name, root, passed, above)
-                if inner.files or inner.folders:
-                    tree.folders[entry.name] = inner
-                    continue
-                kind = EMPTY
-            elif kind is None:
-                if entry.name.lower().endswith(EXTENSIONS) or is_image(entry.path):
-                    tree.files.append(start + entry.name)
-                    continue
-                kind = FOREIGN
-            passed[kind].append(start + entry.name)
+                below.append(entry.name)
+            elif kind is None and _is_image(entry):
+                tree.files.append(start + entry.name)
+            else:
+                passed[kind or FOREIGN].append(start + entry.name)
+    tree.files.sort()
+    for name in sorted(below):
+        if os.path.realpath(folder / name) in above:  # a link to a folder that it lies in
+            continue
+        inner = _scan(folder / name, root, passed, above)
+        if inner.files or inner.folders:
+            tree.folders[name] = inner
+        else:
+            passed[EMPTY].append(start + name)
     return tree
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(EXTENSIONS) or is_image(entry.path)
 
 
 def _passed_over(entry: os.DirEntry[str]) -> str | None:
