@@ -204,11 +204,13 @@ class Measured(NamedTuple):
         added: MB of anonymous memory at most, beyond what there was before.
         peak: MB of it at most, with all that the process had loaded.
         seconds: of the stage, without what made its images.
+        processor: seconds of it that a core was at work; the rest waited for disks, or for others.
     """
 
     added: float
     peak: float
     seconds: float
+    processor: float
 
 
 def measured(stage: str, n: int) -> Measured:
@@ -219,10 +221,15 @@ def measured(stage: str, n: int) -> Measured:
             root.mkdir()
         STAGES[stage](few, FEW)()
         work, before = STAGES[stage](many, n), anonymous()
-        start = time.perf_counter()
+        start, at_work = time.perf_counter(), time.process_time()
         with anonymous_peak() as found:
             work()
-        return Measured(found[0], before + found[0], time.perf_counter() - start)
+        return Measured(
+            found[0],
+            before + found[0],
+            time.perf_counter() - start,
+            time.process_time() - at_work,
+        )
 
 
 def measure(stages: list[str], numbers: list[int], output: Path) -> None:
@@ -236,6 +243,7 @@ def measure(stages: list[str], numbers: list[int], output: Path) -> None:
                 line(f"{what}: {n:,} images, {PEAK}", found.peak, "MB", COMMAND),
                 line(f"{what}: {n:,} images, beyond before", found.added, "MB", COMMAND),
                 line(f"{what}: {n:,} images, {TIME}", found.seconds, "s", COMMAND),
+                line(f"{what}: {n:,} images, of it at work", found.processor, "s", COMMAND),
             ]
             record(lines, output)
             sys.stdout.write("".join(f"{json.dumps(each)}\n" for each in lines))
