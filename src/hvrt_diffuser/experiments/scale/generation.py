@@ -24,7 +24,8 @@ N = 8 * SHARD  # images
 
 
 def measure(n: int = N, numbers: Sequence[int] = WORKERS) -> list[dict[str, Any]]:
-    """Draw the same images by so many processes and so many; lines of the record."""
+    """Draw the same images by each of these numbers of processes; lines of the record."""
+    command = f"{COMMAND} -n {n} --workers {' '.join(map(str, numbers))}"
     found, lines = [], []
     with TemporaryDirectory() as folder:
         write_model(Path(folder))
@@ -39,12 +40,12 @@ def measure(n: int = N, numbers: Sequence[int] = WORKERS) -> list[dict[str, Any]
             found.append([hash_file(new / draw.file(shard)) for shard in range(draw.n_shards)])
             shutil.rmtree(new)  # a million images are 12 GB
             what = f"{n:,} images of 64x64x3 in files, {workers} process{'es' * (workers > 1)}"
-            lines.append(line(what, n / seconds, "images/s", COMMAND))
+            lines.append(line(what, n / seconds, "images/s", command))
     equal = all(hashes == found[0] for hashes in found)
     what = (
         f"{n:,} images in files by {', '.join(map(str, numbers))} processes: equal, byte for byte"
     )
-    lines.append(line(what, float(equal), "1 is yes", COMMAND))
+    lines.append(line(what, float(equal), "1 is yes", command))
     return lines
 
 
