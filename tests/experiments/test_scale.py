@@ -49,6 +49,13 @@ def test_growth_is_from_the_fewest_images_on_record_to_the_most() -> None:
     assert (ratio["value"], ratio["unit"]) == (0.025, "ratio")
     assert exponent["value"] == pytest.approx(0.264, abs=1e-3)  # ln 4.5 / ln 300
     assert memory._growth("Drawing", lines[:2]) == []
+    lines += [
+        line(f"Drawing: {n:,} images, time at work", value, "", "")
+        for n, value in ((1000, 2), (300_000, 2 * 300**0.5))
+    ]
+    *_, at_work = memory._growth("Drawing", lines)
+    assert at_work["name"] == "Drawing: growth of time at work from fewest to most"
+    assert at_work["value"] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_lines_take_the_place_of_those_of_their_name(tmp_path: Path) -> None:

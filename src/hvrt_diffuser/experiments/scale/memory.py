@@ -49,7 +49,7 @@ __all__ = ["STAGES", "Measured", "measure", "measured"]
 
 COMMAND = "python -m hvrt_diffuser.experiments.scale.memory"
 NUMBERS = (100_000, 300_000, 1_000_000)  # images, of 12 kB
-PEAK, TIME = "peak_mb", "time"
+PEAK, TIME, AT_WORK = "peak_mb", "time", "time at work"
 FEW = 2048  # of a first call, which loads and keeps what any number needs
 STEPS = 40  # of trainings
 JUDGED = 1000  # images that are judged, and test images
@@ -243,7 +243,7 @@ def measure(stages: list[str], numbers: list[int], output: Path) -> None:
                 line(f"{what}: {n:,} images, {PEAK}", found.peak, "MB", COMMAND),
                 line(f"{what}: {n:,} images, beyond before", found.added, "MB", COMMAND),
                 line(f"{what}: {n:,} images, {TIME}", found.seconds, "s", COMMAND),
-                line(f"{what}: {n:,} images, of it at work", found.processor, "s", COMMAND),
+                line(f"{what}: {n:,} images, {AT_WORK}", found.processor, "s", COMMAND),
             ]
             record(lines, output)
             sys.stdout.write("".join(f"{json.dumps(each)}\n" for each in lines))
@@ -253,25 +253,29 @@ def measure(stages: list[str], numbers: list[int], output: Path) -> None:
 
 def _growth(what: str, recorded: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """From the least number of images on record to the largest, whenever they were measured."""
-    name = re.compile(rf"{re.escape(what)}: ([\d,]+) images, ({PEAK}|{TIME})")
-    found: dict[str, dict[int, float]] = {PEAK: {}, TIME: {}}
+    name = re.compile(rf"{re.escape(what)}: ([\d,]+) images, ({PEAK}|{TIME}|{AT_WORK})")
+    found: dict[str, dict[int, float]] = {PEAK: {}, TIME: {}, AT_WORK: {}}
     for each in recorded:
         if match := name.fullmatch(each["name"]):
             found[match[2]][int(match[1].replace(",", ""))] = each["value"]
-    peaks, times = found[PEAK], found[TIME]
-    few, many = min(times), max(times)
+    peaks = found.pop(PEAK)
+    few, many = min(peaks), max(peaks)
     if few == many:
         return []
-    exponent = math.log(times[many] / times[few]) / math.log(many / few)
-    return [
+    lines = [
         line(
             f"{what}: peak_mb of most images over that of fewest",
             peaks[many] / peaks[few],
             "ratio",
             COMMAND,
-        ),
-        line(f"{what}: growth of time from fewest to most", exponent, "exponent", COMMAND),
+        )
     ]
+    for kind, times in found.items():
+        if few in times and many in times:
+            exponent = math.log(times[many] / times[few]) / math.log(many / few)
+            growth = f"{what}: growth of {kind} from fewest to most"
+            lines.append(line(growth, exponent, "exponent", COMMAND))
+    return lines
 
 
 def main() -> None:
