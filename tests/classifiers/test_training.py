@@ -33,16 +33,18 @@ def options(**changes: Any) -> ClassifierOptions:
         "width": 8,
         "steps": 150,
         "batch_size": 64,
-        "learning_rate": 5e-3,
-        "weight_decay": 1e-4,
         "precision": "float32",
     }
+    if changes.get("network") != "whitened":  # whose own are taken
+        plain |= {"learning_rate": 5e-3, "weight_decay": 1e-4}
     return ClassifierOptions(**plain | changes)
 
 
 def judge_options(**changes: Any) -> JudgeOptions:
     plain = {"shift": 2, "validation_fraction": 0.2, "evaluate_every": 50, "patience": 3}
-    return JudgeOptions(**options().model_dump() | plain | changes)
+    return JudgeOptions(
+        **options(network=changes.get("network", "strided")).model_dump() | plain | changes
+    )
 
 
 def accuracy(model: Classifier, data: LabelledImages) -> float:
@@ -115,6 +117,18 @@ def test_bfloat16_learns_too(digits: LabelledImages, network: NetworkName) -> No
     model = train_classifier(kept.images, kept.labels, 10, short, seed=0, device=CPU)
     assert accuracy(model, kept) > 0.6
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("network", get_args(NetworkName))
+def test_a_judge_learns_and_is_looked_at_in_bfloat16(
+    digits: LabelledImages, network: NetworkName
+) -> None:
+    kept = digits[:600]
+    short = judge_options(steps=60, evaluate_every=20, precision="bfloat16", network=network)
+    model = train_judge(kept.images, kept.labels, 10, short, seed=0, device=CPU)
+    assert accuracy(model, digits[4000:]) > 0.6
+    features, probabilities = classify(model, kept.images, CPU)
+    assert features.dtype == probabilities.dtype == torch.float32
 
 
 def test_a_class_without_an_image_has_a_probability(digits: LabelledImages) -> None:

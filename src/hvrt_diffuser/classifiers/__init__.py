@@ -1,9 +1,8 @@
 """The classifier that judges images, and the one that TSTR trains on them."""
 
 from hvrt_diffuser.classifiers.network import Classifier, NetworkName
+from hvrt_diffuser.classifiers.options import ClassifierOptions, JudgeOptions
 from hvrt_diffuser.classifiers.training import (
-    ClassifierOptions,
-    JudgeOptions,
     classify,
     look_within,
     train_classifier,

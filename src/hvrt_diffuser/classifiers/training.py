@@ -8,36 +8,23 @@ from itertools import islice
 from typing import Any
 
 import torch
-from pydantic import Field
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import OneCycleLR
-from typing_extensions import Self
 
-from hvrt_diffuser.classifiers.network import Classifier, NetworkName
-from hvrt_diffuser.common.bounds import (
-    BatchSize,
-    LearningRate,
-    Share,
-    Shift,
-    Steps,
-    WeightDecay,
-    Width,
-)
+from hvrt_diffuser.classifiers.network import Classifier
+from hvrt_diffuser.classifiers.options import AT_A_STEP, ClassifierOptions, JudgeOptions
+from hvrt_diffuser.classifiers.recipes import RECIPES
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.interruption import check
-from hvrt_diffuser.common.options import Options
-from hvrt_diffuser.common.precision import Precision, autocast
+from hvrt_diffuser.common.precision import autocast
 from hvrt_diffuser.common.seeding import borrowed_seed, derive_seed, generator
-from hvrt_diffuser.data.augmentation import Augment, Mirrored, mirrors, shifted
+from hvrt_diffuser.data.augmentation import Augment, mirrors, shifted
 from hvrt_diffuser.training.checkpoint import Checkpoint
 from hvrt_diffuser.training.distributed import ALONE, Ranks, joined, together
 from hvrt_diffuser.training.loop import Row, Training
 
 __all__ = [
-    "ClassifierOptions",
-    "JudgeOptions",
     "classify",
     "look_within",
     "train_classifier",
@@ -45,58 +32,8 @@ __all__ = [
     "train_judge_together",
 ]
 
-AT_A_STEP = 128  # images, in training
-FEW, FEW_AT_ONCE = 512, 32  # images of a row, and then of a step
 PREPARED = 5000  # images that the network is prepared by, or up to twice as many
 BATCH_SIZE = 500  # in evaluation, and fewer of large images
-
-
-class ClassifierOptions(Options):
-    """How a classifier is trained: the same number of steps whatever the number of images."""
-
-    network: NetworkName = Field(
-        "strided",
-        description="strided convolutions, quick on small grey images; or whitened, which tells "
-        "photographs better, takes longer, and is fast where width is a multiple of 32",
-    )
-    width: Width = Field(16, description="channels at half the image's size")
-    steps: Steps = Field(150, ge=2, description="optimiser steps")
-    batch_size: BatchSize | None = Field(
-        None,
-        ge=2,
-        description="images per step, or all if there are fewer; null is 128, or 32 where there "
-        "are fewer than 512 images, in TSTR of the smallest row",
-    )
-    learning_rate: LearningRate = Field(2e-3, description="peak rate of AdamW, one cycle")
-    weight_decay: WeightDecay = Field(
-        0.01, description="of AdamW, per step and unit of learning rate"
-    )
-    precision: Precision = Field("float32", description="of the convolutions")
-
-    def for_rows(self, n: int) -> Self:
-        """The same for every row of a table, of which the smallest has ``n`` images.
-
-        Of few images, steps of 128 are many passes over all of them, and most of the time.
-        """
-        few = self.batch_size is None and n < FEW
-        return self.model_copy(update={"batch_size": FEW_AT_ONCE}) if few else self
-
-
-class JudgeOptions(ClassifierOptions):
-    """How the classifier that judges is trained, so that it remembers little of its images."""
-
-    width: Width = Field(32, description="channels at half the image's size")
-    steps: Steps = Field(800, ge=2, description="optimiser steps")
-    weight_decay: WeightDecay = Field(
-        0.05, description="of AdamW, per step and unit of learning rate"
-    )
-    shift: Shift = Field(2, description="largest random translation, pixels, each way")
-    mirrored: Mirrored = Field(
-        "auto", description="mirror images by turns; auto: of colour images alone"
-    )
-    validation_fraction: Share = Field(0.1, gt=0, lt=1, description="share held out, by class")
-    evaluate_every: Steps = Field(80, description="steps between two looks at the validation loss")
-    patience: Steps = Field(5, description="looks without a better loss before training stops")
 
 
 def train_classifier(
@@ -196,7 +133,8 @@ def train_judge(
         take(min(options.evaluate_every, options.steps - training.step))
         if not ranks.first:
             return {}
-        _, probabilities = classify(training.network, images, device, held_out)
+        with autocast(device, options.precision):
+            _, probabilities = classify(training.kept, images, device, held_out)
         loss = F.nll_loss(probabilities.clamp_min(1e-12).log(), held_labels)
         return {"step": training.step, "validation_loss": loss.item()}
 
@@ -275,7 +213,7 @@ def classify(
     for x in _shown(model, images, device, rows):
         found = model.features(x)
         features.append(found.cpu())
-        probabilities.append(torch.softmax(model.logits(found), dim=1).cpu())
+        probabilities.append(torch.softmax(model.logits(found).float(), dim=1).cpu())
     return torch.cat(features), torch.cat(probabilities)
 
 
@@ -331,16 +269,21 @@ def _begin(
         network = Classifier((c, h, w), n_classes, options.width, options.network)
     network.prepare(images[rows[:: max(1, len(rows) // PREPARED)]])
     network.to(device)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-    )
-    schedule = OneCycleLR(optimiser, options.learning_rate, options.steps)
+    recipe = RECIPES[options.network](network, options)
     source = generator(seed, "classifier", "batches")
     changes = generator(seed, "classifier", "augmentation")
     turns = generator(seed, "classifier", "mirrored")
     facing = torch.rand(len(images), generator=turns) < 0.5  # each image's turn, first at random
     generators = {"batches": source, "augmentation": changes}
-    training = Training(name, network, optimiser, schedule, generators=generators, ranks=ranks)
+    training = Training(
+        name,
+        network,
+        recipe.optimiser,
+        recipe.scheduler,
+        generators=generators,
+        average=recipe.average,
+        ranks=ranks,
+    )
     images, labels = images.to(device), labels.to(device)
 
     def seen(index: Tensor) -> tuple[Tensor, Tensor]:

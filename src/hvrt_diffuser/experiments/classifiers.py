@@ -41,8 +41,10 @@ COMMAND = "python -m hvrt_diffuser.experiments.classifiers"
 CPU = torch.device("cpu")
 JUDGE = JudgeOptions(
     network="whitened",
-    steps=7000,
-    evaluate_every=700,
+    width=64,
+    batch_size=512,
+    steps=850,
+    evaluate_every=85,
     validation_fraction=0.05,
     precision="auto",
 )
