@@ -31,10 +31,12 @@ def build(
     n_classes: int = 10,
     width: int = 4,
     network: NetworkName = "strided",
+    *,
+    mirrored: bool = False,
 ) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Classifier(shape, n_classes, width, network)
+        model = Classifier(shape, n_classes, width, network, mirrored=mirrored)
     model.prepare(noise(20, shape))
     return model.eval()
 
@@ -80,6 +82,28 @@ def test_every_pixel_is_seen_half_way_behind_whitened_patches(shape: tuple[int, 
     trunk = build(shape, width=8, network="whitened").trunk
     (seen,) = torch.autograd.grad(trunk.whitened(x).square().sum(), x)
     assert (seen != 0).all()
+
+
+@networks
+@shapes
+def test_mirrored_an_image_and_its_mirror_image_are_seen_alike(
+    shape: tuple[int, int, int], network: NetworkName, tmp_path: Path
+) -> None:
+    """As the mean of what a network that is not mirrored sees in both."""
+    model, plain = build(shape, network=network, mirrored=True), build(shape, network=network)
+    x = torch.rand(3, *shape)
+    for seen in ("features", "middle"):
+        alike, one, other = (
+            getattr(m, seen)(each) for m, each in ((model, x), (plain, x), (plain, x.flip(3)))
+        )
+        assert not torch.allclose(one, other)
+        torch.testing.assert_close(alike, (one + other) / 2)
+        torch.testing.assert_close(getattr(model, seen)(x.flip(3)), alike)
+    model.save(tmp_path / "model")
+    assert torch.equal(Classifier.load(tmp_path / "model")(x), model(x))
+    for each in (model, plain):
+        each.train()
+    assert torch.equal(model(x), plain(x))  # which sees them by turns then
 
 
 @networks

@@ -290,6 +290,26 @@ def test_a_grey_image_is_not_mirrored_unless_asked_for(
     assert set(facing(monkeypatch, channels, **changes)) == {(True,) * 4}
 
 
+@pytest.mark.parametrize(
+    ("channels", "changes", "alike"),
+    [
+        (3, {}, True),
+        (1, {}, False),
+        (1, {"mirrored": "always"}, True),
+        (3, {"mirrored": "never"}, False),
+    ],
+)
+def test_a_judge_of_mirror_images_sees_both_alike(
+    channels: int, changes: dict[str, Any], alike: bool
+) -> None:
+    source = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, channels, 8, 8), generator=source, dtype=torch.uint8)
+    short = judge_options(steps=4, evaluate_every=4, **changes)
+    judge = train_judge(images, torch.arange(40) % 2, 2, short, seed=0, device=CPU)
+    one, other = (classify(judge, each, CPU)[0] for each in (images, images.flip(3)))
+    assert torch.allclose(one, other, atol=1e-5) == alike
+
+
 # ---- augmentation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ class Classifier(nn.Module):
         n_classes: number of classes.
         width: channels at half the image's size.
         network: the kind of trunk.
+        mirrored: once trained, see an image as the mean of what is seen in it and in its mirror
+            image, so that both are seen alike.
     """
 
     def __init__(
@@ -38,9 +41,12 @@ class Classifier(nn.Module):
         n_classes: int,
         width: int = 32,
         network: NetworkName = "strided",
+        *,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         c, h, w = shape
+        self.mirrored = mirrored
         self.shape, self.n_classes, self.width, self.network = shape, n_classes, width, network
         self._padding = (0, w % 2, 0, h % 2)  # sides are made even
         self.trunk = TRUNKS[network]((c, h + h % 2, w + w % 2), width, N_FEATURES)
@@ -63,13 +69,11 @@ class Classifier(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Map images in [0, 1], (n, c, h, w), to features (n, 64)."""
-        features: Tensor = self.trunk(self._even(x))
-        return features
+        return self._seen(self.trunk, x)
 
     def middle(self, x: Tensor) -> Tensor:
         """Map images in [0, 1], (n, c, h, w), to means (n, f) of what the trunk sees half-way."""
-        maps: Tensor = self.trunk.middle(self._even(x))
-        return maps.mean(dim=(2, 3))
+        return self._seen(lambda x: self.trunk.middle(x).mean(dim=(2, 3)), x)
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (n, 64) to logits (n, k)."""
@@ -79,6 +83,12 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images in [0, 1], (n, c, h, w), to logits (n, k)."""
         return self.logits(self.features(x))
+
+    def _seen(self, look: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        seen = look(self._even(x))
+        if self.training or not self.mirrored:
+            return seen
+        return (seen + look(self._even(x.flip(3)))) / 2
 
     def _even(self, x: Tensor) -> Tensor:
         return F.pad(x, self._padding).contiguous(memory_format=torch.channels_last)
@@ -94,6 +104,7 @@ class Classifier(nn.Module):
             "shape": list(self.shape),
             "n_classes": self.n_classes,
             "width": self.width,
+            "mirrored": self.mirrored,
         }
         write_tensors(path, self.state_dict(), header)
 
@@ -108,7 +119,8 @@ class Classifier(nn.Module):
         network = next(name for name, kind in KINDS.items() if kind == header["kind"])
         try:
             c, h, w = header["shape"]
-            model = cls((c, h, w), header["n_classes"], header["width"], network)
+            n_classes, width, mirrored = (header[k] for k in ("n_classes", "width", "mirrored"))
+            model = cls((c, h, w), n_classes, width, network, mirrored=mirrored)
             model.load_state_dict(tensors)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(

@@ -77,7 +77,8 @@ class JudgeOptions(ClassifierOptions):
     usual_decay: ClassVar[float] = 0.05
     shift: Shift = Field(2, description="largest random translation, pixels, each way")
     mirrored: Mirrored = Field(
-        "auto", description="mirror images by turns; auto: of colour images alone"
+        "auto",
+        description="mirror images by turns, and both seen alike; auto: of colour images alone",
     )
     validation_fraction: Share = Field(0.1, gt=0, lt=1, description="share held out, by class")
     evaluate_every: Steps = Field(80, description="steps between two looks at the validation loss")

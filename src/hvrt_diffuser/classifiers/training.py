@@ -97,8 +97,9 @@ def train_judge(
 
     A classifier remembers its training images, which makes copies of them look better than fresh
     images in its features. Random translations, weight decay and stopping at the best validation
-    loss keep that small; the copy floor of the evaluation says how small. Where no class has images
-    enough to hold some out, it trains for all its steps.
+    loss keep that small; the copy floor of the evaluation says how small. One that is trained on
+    mirror images sees an image and its mirror image alike. Where no class has images enough to hold
+    some out, it trains for all its steps.
 
     Args, raises: as :func:`train_classifier`, and ``ranks``, the processes that call this together,
         each with the same arguments but for a device of its own.
@@ -266,7 +267,9 @@ def _begin(
         )
     c, h, w = images.shape[1:]
     with borrowed_seed(seed, "classifier", "weights"):
-        network = Classifier((c, h, w), n_classes, options.width, options.network)
+        network = Classifier(
+            (c, h, w), n_classes, options.width, options.network, mirrored=mirrored
+        )
     network.prepare(images[rows[:: max(1, len(rows) // PREPARED)]])
     network.to(device)
     recipe = RECIPES[options.network](network, options)

@@ -44,7 +44,7 @@ JUDGE = JudgeOptions(
     width=64,
     batch_size=512,
     steps=850,
-    evaluate_every=85,
+    evaluate_every=170,
     validation_fraction=0.05,
     precision="auto",
 )

@@ -90,7 +90,7 @@ class Protocol(NamedTuple):
         width=64,
         batch_size=512,
         steps=850,
-        evaluate_every=85,
+        evaluate_every=170,
         validation_fraction=0.05,
         precision="auto",
     )
