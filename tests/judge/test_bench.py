@@ -11,7 +11,7 @@ from torch import Tensor
 from hvrt_diffuser.classifiers import ClassifierOptions
 from hvrt_diffuser.diffuser import Drawn, HVRTDiffuser
 from hvrt_diffuser.judge import bench as module
-from hvrt_diffuser.judge.bench import MEASURES, Bench, Drawing, cost
+from hvrt_diffuser.judge.bench import GRADED, MEASURES, Bench, Drawing, cost
 from hvrt_diffuser.judge.rows import copied
 from hvrt_diffuser.samplers import (
     HVRTEstimator,
@@ -182,6 +182,27 @@ def test_real_images_are_fresh_and_training_images_are_copies(bench: Bench) -> N
     folder = own.measure(own.test.images[:1000], 0)
     nothing = {name for name, value in folder.items() if value is None}
     assert nothing == {"dcr_latent", "attribution", "ks", "agreement"}
+
+
+def test_what_a_verdict_rests_on_tells_fresh_images_from_copies(bench: Bench) -> None:
+    half = len(bench.test) // 2
+    unseen, others = bench.test[:half], bench.test[half:]
+    own = Bench(bench.train, others, bench.judge, n=half, compared=half, device=CPU)
+    sets = (unseen.images, own.train.images[:half], 255 - unseen.images)
+    fresh, copies, inverted = (own.measure(images, 0, GRADED) for images in sets)
+    for row in (fresh, copies, inverted):
+        assert row.keys() == GRADED.keys()
+    assert fresh["membership_auc_low"] < 0.5 < fresh["membership_auc_high"]
+    assert copies["membership_auc"] > 0.5
+    assert copies["tpr_low"] > 0.05 > fresh["tpr_at_1"]
+    assert copies["tail"] == 1
+    assert fresh["tail"] < 0.05
+    assert copies["a"] == 0
+    assert fresh["a"] == pytest.approx(0.5, abs=0.06)
+    assert copies["ct"] < -10 < -4 < fresh["ct"]
+    # Training images are as like as fresh ones.
+    for name in ("e_random", "e_statistics"):
+        assert max(abs(fresh[name]), abs(copies[name])) < 0.03 < inverted[name]
 
 
 def test_test_images_that_come_by_class_are_as_far_as_fresh_ones(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from hvrt_diffuser.experiments.jobs import Job
 from hvrt_diffuser.experiments.ledger import Entry, Ledger, Tensors, Work, hashed
 from hvrt_diffuser.experiments.options import BaseOptions, ExperimentOptions
 from hvrt_diffuser.experiments.store import AutoencoderStore
-from hvrt_diffuser.judge.bench import MEASURES, Bench, cost, watched
+from hvrt_diffuser.judge.bench import GRADED, MEASURES, Bench, cost, watched
 from hvrt_diffuser.judge.rows import copied, enough, equal_n
 from hvrt_diffuser.metrics import named_metrics
 from hvrt_diffuser.training.checkpoint import Checkpoint
@@ -77,7 +77,8 @@ class Runner:
     ) -> None:
         self.train, self.test, self.judge, self.autoencoder = train, test, judge, autoencoder
         self.base, self.options, self.folder, self.only = base, options, folder, only
-        self._names = only or frozenset({*MEASURES, *named_metrics(options.metrics)})
+        graded = GRADED if options.graded else ()
+        self._names = only or frozenset({*MEASURES, *graded, *named_metrics(options.metrics)})
         self.device = resolve_device(base.device)
         self.ledger = Ledger(folder / "entries")
         self._shared: Entry = {
@@ -235,7 +236,7 @@ class Runner:
             model = HVRTDiffuser(autoencoder, fitted, self.device)
             classifiers = self._shared["classifiers"]
             drawing = bench.draw(model, seed, conditional=job.conditional, classifiers=classifiers)
-        measures: Entry = bench.measure(drawing, seed, self.only, self.options.metrics)
+        measures: Entry = bench.measure(drawing, seed, self._names, self.options.metrics)
         if self.only is not None:
             return measures, None
         part = getattr(fitted, "per_class" if job.conditional else "overall", None)

@@ -27,7 +27,10 @@ from hvrt_diffuser.common.machine import memory, reset_peak
 from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import CHUNK, Drawn, HVRTDiffuser
-from hvrt_diffuser.judge.extractors import pixels
+from hvrt_diffuser.judge.attack import attack, copying
+from hvrt_diffuser.judge.extractors import Extractor, pixels, random_features
+from hvrt_diffuser.judge.extractors import statistics as simple_statistics
+from hvrt_diffuser.judge.likeness import likeness
 from hvrt_diffuser.judge.rows import Row, even_labels
 from hvrt_diffuser.judge.tstr import Task, train_and_test
 from hvrt_diffuser.metrics import (
@@ -45,7 +48,7 @@ from hvrt_diffuser.metrics import (
     nearest,
 )
 
-__all__ = ["MEASURES", "Bench", "Drawing", "cost", "milliseconds", "watched"]
+__all__ = ["GRADED", "MEASURES", "Bench", "Drawing", "cost", "milliseconds", "watched"]
 
 FLOOR_SETS = 5
 BATCHES = (1, 64, 1024)
@@ -157,6 +160,14 @@ class Bench:
         return rows
 
     @cached_property
+    def extractors(self) -> dict[str, Extractor]:
+        """Of likeness, beside the judge: they were trained on nothing."""
+        return {
+            "random": random_features(self.train.images, self.device),
+            "statistics": simple_statistics(self.train.images),
+        }
+
+    @cached_property
     def usual(self) -> dict[str, float]:
         """Distances of fresh images to the closest training image, by what is compared."""
         fresh = self.reconstructed[self._fresh]
@@ -261,7 +272,8 @@ class Bench:
         Args:
             drawing: of :meth:`draw`, or images alone, uint8 (n, c, h, w): a folder's.
             seed: of subsets of them.
-            names: of those that are wanted, of :data:`MEASURES` and of ``metrics``; None takes all.
+            names: of those that are wanted, of :data:`MEASURES`, :data:`GRADED` and ``metrics``;
+                None takes all but the graded.
             metrics: of the judge's features, measured as well, see
                 :func:`hvrt_diffuser.metrics.named_metrics`.
 
@@ -273,14 +285,13 @@ class Bench:
             nothing = torch.zeros(len(drawing), dtype=torch.long)
             drawing = Drawing(Drawn(drawing, nothing, None, None), ())
         seen = _Seen(self, drawing, seed)
-        every: dict[str, Callable[[_Seen], Any]] = dict(MEASURES)
+        every: dict[str, Callable[[_Seen], Any]] = {**MEASURES, **GRADED}
         every |= {
             key: partial(_Seen.metric, key=key, metric=metric)
             for key, metric in named_metrics(metrics).items()
         }
-        return {
-            name: measure(seen) for name, measure in every.items() if names is None or name in names
-        }
+        wanted = every.keys() - GRADED.keys() if names is None else names
+        return {name: measure(seen) for name, measure in every.items() if name in wanted}
 
     def frechet(self, images: Tensor) -> float:
         """The Fréchet distance of uint8 images (n, c, h, w) to the test images."""
@@ -379,6 +390,24 @@ class _Seen:
     def manifold(self) -> Manifold:
         return manifold(self.bench.features, self.features)
 
+    @cached_property
+    def likeness(self) -> dict[str, dict[str, Any]]:
+        """By extractor, see :func:`hvrt_diffuser.judge.likeness.likeness`."""
+        bench = self.bench
+        return likeness(self.drawn.images, bench.test.images, bench.extractors, seed=self._seed)
+
+    @cached_property
+    def membership(self) -> dict[str, Any]:
+        """After all draws are released, see :func:`hvrt_diffuser.judge.attack`."""
+        train, test = self.bench.train.images, self.bench.test.images
+        return attack(train, test, self.drawn.images, seed=self._seed)
+
+    @cached_property
+    def copies(self) -> dict[str, Any]:
+        """By registered distances, see :func:`hvrt_diffuser.judge.copying`."""
+        train, test = self.bench.train.images, self.bench.test.images
+        return copying(train, test, self.drawn.images, seed=self._seed)
+
     def metric(self, key: str, metric: Metric) -> Any:
         """A metric by name, against the test images."""
         real, synthetic = self.bench.features, self.features
@@ -436,6 +465,22 @@ MEASURES: dict[str, Callable[[_Seen], float | None]] = {
     "agreement": _Seen.agreement,
 }
 """What is measured of draws, by name."""
+
+GRADED: dict[str, Callable[[_Seen], float | None]] = {
+    "e_random": lambda seen: seen.likeness["random"]["e"],
+    "e_statistics": lambda seen: seen.likeness["statistics"]["e"],
+    "membership_auc": lambda seen: seen.membership["auc"],
+    "membership_auc_low": lambda seen: seen.membership["auc_low"],
+    "membership_auc_high": lambda seen: seen.membership["auc_high"],
+    "tpr_at_1": lambda seen: seen.membership["tpr_at_1"],
+    "tpr_low": lambda seen: seen.membership["tpr_low"],
+    "tpr_high": lambda seen: seen.membership["tpr_high"],
+    "tail": lambda seen: seen.copies["tail"],
+    "a": lambda seen: seen.copies["a"],
+    "ct": lambda seen: seen.copies["ct"],
+}
+"""What a verdict rests on, which takes longer: likeness in what learned nothing, whether somebody
+could find out who was in the training set, and registered distances."""
 
 
 # ---- what a model costs
