@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from hvrt_diffuser.autoencoders import (
     Autoencoder,
     TrainingOptions,
+    decode_latents,
     encode_images,
     train_autoencoder,
 )
@@ -40,6 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "average": {"ema_decay": 0.9},
     "patience": {"patience": 2},
     "vae": {"beta": 1.0},
+    "coupled vae": {"beta": 1.0, "coupling": 2.0, "ema_decay": 0.8},
     "no validation": {"validation_fraction": 0.0, "patience": 3},
     "gaussian": {"likelihood": "gaussian"},
     "small decoder weights": {"regulariser": {"kind": "decoder_weights", "weight": 1e-3}},
@@ -125,6 +127,32 @@ def test_a_penalty_is_part_of_the_loss(images: Tensor, make_options: Make) -> No
         total = row["train_nll"] + row["train_penalty"]
         assert row["train_loss"] == pytest.approx(total, rel=1e-5)
         assert row["train_penalty"] > 0
+
+
+def test_a_coupled_vae_also_learns_to_decode_means(images: Tensor, make_options: Make) -> None:
+    coupled, alone = (
+        train_autoencoder(
+            images, make_options(beta=4.0, coupling=coupling, epochs=8), seed=0, device=CPU
+        )
+        for coupling in (4.0, 0.0)
+    )
+    for row in coupled[1]:
+        total = row["train_nll"] + 4.0 * row["train_kl"] + row["train_penalty"]
+        assert row["train_loss"] == pytest.approx(total, rel=1e-5)
+        # A mean is decoded better than a draw, and weighs four times as much.
+        assert 0 < row["train_penalty"] < 4 * row["train_nll"]
+    assert "train_penalty" not in alone[1][-1]
+    errors = []
+    for model, _ in (coupled, alone):
+        means, _ = encode_images(model, images, CPU)
+        decoded = decode_latents(model, means, CPU).float()
+        errors.append((decoded - images.float()).square().mean())
+    assert errors[0] < 0.95 * errors[1]
+
+
+def test_only_a_vae_can_be_coupled(make_options: Make) -> None:
+    with pytest.raises(ValidationError, match=r"coupling is 1 and beta is 0, expected a VAE"):
+        make_options(coupling=1.0)
 
 
 def test_posteriors_and_a_regulariser_exclude_each_other(make_options: Make) -> None:
@@ -550,6 +578,7 @@ def test_a_loss_that_runs_away_is_an_error_that_names_the_learning_rate(
         {"latent_dim": 0},
         {"depth": 0},
         {"beta": -1},
+        {"beta": 1.0, "coupling": -1},
         {"epochs": 0},
         {"batch_size": 1},
         {"learning_rate": 0},

@@ -34,6 +34,7 @@ from hvrt_diffuser.common.bounds import (
     LatentDim,
     Layers,
     LearningRate,
+    PenaltyWeight,
     Share,
     Steps,
     WeightDecay,
@@ -74,6 +75,11 @@ class TrainingOptions(AutoencoderEstimator):
     )
     beta: KLWeight = Field(
         0.0, description="weight of the KL term; 0 is the plain autoencoder, above 0 the VAE"
+    )
+    coupling: PenaltyWeight = Field(
+        0.0,
+        description="of a VAE: weight of the reconstruction from the posterior's mean, beside that "
+        "from a draw of it; above 0 it is coupled with a plain autoencoder of the same networks",
     )
     regulariser: Regulariser | None = Field(
         None, description="of a plain autoencoder's latents and decoder; null is none"
@@ -124,6 +130,11 @@ class TrainingOptions(AutoencoderEstimator):
             raise ValueError(
                 f"beta is {self.beta:g} and a regulariser ({self.regulariser.kind}) is given, "
                 "expected one of them: set beta to 0 or regulariser to null"
+            )
+        if self.coupling > 0 and self.beta == 0:
+            raise ValueError(
+                f"coupling is {self.coupling:g} and beta is 0, expected a VAE to couple with a "
+                "plain autoencoder: set beta above 0 or coupling to 0"
             )
         spectral = self.regulariser is not None and self.regulariser.kind == "decoder_spectrum"
         if self.ema_decay is not None and spectral:
@@ -276,11 +287,11 @@ def train_autoencoder(
 
     Returns:
         The network in evaluation mode on the CPU (of several processes, the first one's), and a
-        row per look, which comes after each pass
-        over the images, or after several where they are few: ``epoch``, the passes so far,
-        ``step``, ``train_loss``, ``train_nll``, ``train_kl``, ``train_penalty`` (of a regulariser
-        alone), ``validation_loss`` (without a penalty; absent without a validation split), all in
-        nats per image, and ``learning_rate``, the last one used.
+        row per look, which comes after each pass over the images, or after several where they are
+        few: ``epoch``, the passes so far, ``step``, ``train_loss``, ``train_nll``, ``train_kl``,
+        ``train_penalty`` (of a regulariser or a coupling alone), ``validation_loss`` (without a
+        penalty; absent without a validation split), all in nats per image, and ``learning_rate``,
+        the last one used.
 
     Raises:
         InputError: too few images, a checkpoint of another setting, or a network to start from
@@ -347,7 +358,7 @@ def train_autoencoder(
             "train_kl": kl,
             "learning_rate": training.rate,
         }
-        if options.regulariser is not None:
+        if options.regulariser is not None or options.coupling:
             row["train_penalty"] = penalty
         if len(validation_rows) and ranks.first:
             row["validation_loss"] = validation_loss()
@@ -412,6 +423,10 @@ def _losses(
     """Loss, reconstruction term, KL term and, in training, penalty in nats per image.
 
     In training a latent is drawn from its posterior, and otherwise it is the posterior's mean.
+
+    A coupled VAE (Wu et al. 2020, arXiv 2004.09189) decodes both, so that the encoder has gradients
+    without noise. Theirs has a decoder for each and pulls their inputs together; of the one decoder
+    here they differ by the posterior's noise alone.
     """
     x = images.float() / 255
     likelihood: Likelihood = "bernoulli" if x.shape[1] == 1 else "gaussian"
@@ -425,7 +440,11 @@ def _losses(
             mean, log_variance = mean.float(), log_variance.float()
             kl = kl_to_standard_normal(mean, log_variance)
             z = reparameterise(mean, log_variance, noise) if model.training else mean
-        logits = model.decode(z)
+        coupled = options.coupling > 0 and model.training
+        logits = model.decode(torch.cat([z, mean]) if coupled else z)
+    if coupled:
+        logits, of_mean = logits.chunk(2)
+        penalty = options.coupling * negative_log_likelihood(of_mean, x, likelihood)
     nll = negative_log_likelihood(logits, x, likelihood)
     if options.regulariser is not None and model.training:
         penalty = options.regulariser.penalty(model, z, logits, noise)

@@ -37,12 +37,12 @@ class AETrainingOptions(DeviceOptions, ChosenOptions):
         return {**values, cls.chooser: chosen_name(cls.block, values)}
 
     def vae(self, beta: float) -> TrainingOptions:
-        """The same network and training with a KL term in place of a regulariser.
+        """The same network and training with a KL term in place of a regulariser or a coupling.
 
         Beside an autoencoder that is not convolutional, the default one.
         """
         options = self.chosen if isinstance(self.chosen, TrainingOptions) else TrainingOptions()
-        return options.model_copy(update={"beta": beta, "regulariser": None})
+        return options.model_copy(update={"beta": beta, "regulariser": None, "coupling": 0.0})
 
 
 class BaselineOptions(Options):
