@@ -233,6 +233,26 @@ def test_a_metric_by_name_is_made_of_kept_draws_too(
     assert row["manifold"]["recall"] == row["recall"]
 
 
+def test_what_a_verdict_rests_on_is_made_of_kept_draws_where_it_is_asked_for(
+    make_runner: MakeRunner,
+    options: ExperimentOptions,
+    base: BaseOptions,
+    folder: Path,
+    entries: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not any(measured_by.GRADED.keys() & entry.keys() for entry in entries)
+    counted = Counted(monkeypatch, HVRTEstimator, FlowEstimator)
+    jobs = [job for job in expand("x", options, base) if job.group == "hvrt"][:1]
+    graded = options.model_copy(update={"graded": True})
+    (found,) = make_runner(graded, folder).run(jobs, "measuring")
+    assert counted.calls == []
+    assert measured_by.GRADED.keys() <= found.keys()
+    assert found["membership_auc_low"] <= found["membership_auc"] <= found["membership_auc_high"]
+    (row,) = summarise([found])
+    assert row["membership_auc"] == found["membership_auc"]
+
+
 @pytest.mark.parametrize("change", ["seed", "classifier", "n", "samplers"])
 def test_what_depends_on_something_else_is_another_entry(
     make_runner: MakeRunner,
