@@ -59,7 +59,8 @@ def plot_likelihoods(rows: Sequence[Mapping[str, Any]]) -> Figure:
     parts.set_yticks(range(len(groups)), [label(name.replace("_", " ")) for name in groups])
     parts.invert_yaxis()
     parts.set_xlabel("nats per image that are spent on each part, from coarse to fine")
-    parts.legend(frameon=False, fontsize=7)
+    # Above the axes: the bars fill them.
+    parts.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1), ncols=6)
     for axes in (by_epoch, parts):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
