@@ -45,8 +45,8 @@ from hvrt_diffuser.data.sources import read_images
 from hvrt_diffuser.experiments.ledger import hashed
 from hvrt_diffuser.image_models import CoarseToFine, CoarseToFineEstimator, load_image_model
 from hvrt_diffuser.judge.attack import attack
-from hvrt_diffuser.judge.extractors import classifier_features, random_features
-from hvrt_diffuser.judge.extractors import statistics as simple_statistics
+from hvrt_diffuser.judge.examine import untrained_extractors
+from hvrt_diffuser.judge.extractors import classifier_features
 from hvrt_diffuser.judge.rows import even_labels
 from hvrt_diffuser.metrics import authenticity, frechet_distance, nearest
 from hvrt_diffuser.metrics.rows import PixelRows
@@ -128,8 +128,7 @@ class Instrument:
             "whitened": classifier_features(
                 whitened or _judge(train, protocol.whitened, seed), CPU
             ),
-            "random": random_features(train.images, CPU),
-            "statistics": simple_statistics(train.images),
+            **untrained_extractors(train.images, CPU),
         }
         self.real = {name: extract(test.images) for name, extract in self.extractors.items()}
         self.fresh = test.images[

@@ -28,8 +28,8 @@ from hvrt_diffuser.common.seeding import derive_seed, generator
 from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.diffuser import CHUNK, Drawn, HVRTDiffuser
 from hvrt_diffuser.judge.attack import attack, copying
-from hvrt_diffuser.judge.extractors import Extractor, pixels, random_features
-from hvrt_diffuser.judge.extractors import statistics as simple_statistics
+from hvrt_diffuser.judge.examine import untrained_extractors
+from hvrt_diffuser.judge.extractors import Extractor, pixels
 from hvrt_diffuser.judge.likeness import likeness
 from hvrt_diffuser.judge.rows import Row, even_labels
 from hvrt_diffuser.judge.tstr import Task, train_and_test
@@ -162,10 +162,7 @@ class Bench:
     @cached_property
     def extractors(self) -> dict[str, Extractor]:
         """Of likeness, beside the judge: they were trained on nothing."""
-        return {
-            "random": random_features(self.train.images, self.device),
-            "statistics": simple_statistics(self.train.images),
-        }
+        return untrained_extractors(self.train.images, self.device)
 
     @cached_property
     def usual(self) -> dict[str, float]:
