@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,16 @@ from hvrt_diffuser.data.images import LabelledImages
 from hvrt_diffuser.data.sources import ImageSplits, Note
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions
-from hvrt_diffuser.judge.rows import all_images, both, copied, drawn, equal_n, even_labels
+from hvrt_diffuser.judge.kept_fits import KeptFits
+from hvrt_diffuser.judge.rows import (
+    all_images,
+    both,
+    copied,
+    drawn,
+    equal_n,
+    even_labels,
+    fit_on_few_by_engine,
+)
 from hvrt_diffuser.pipelines.ae_training.nodes import plot_training_curves
 from hvrt_diffuser.pipelines.ae_training.parameters import AETrainingOptions
 from hvrt_diffuser.pipelines.data_ingest.nodes import split_images
@@ -708,7 +718,15 @@ class TestTSTR:
             options: TSTRTask = self.OPTIONS,
             test: LabelledImages = held_out,
         ) -> Predictions:
-            return train_synthetic_test_real(train, test, sampler, vae, options, checkpoint)
+            return train_synthetic_test_real(
+                train,
+                test,
+                sampler,
+                vae,
+                options,
+                checkpoint,
+                checkpoint.path.parent / "generators",
+            )
 
         return train_all
 
@@ -777,10 +795,15 @@ class TestTSTR:
         assert metrics["gain_of_augmentation"]["over"] == ["few_shot_real", 30]
 
     def test_synthetic_images_of_all_have_the_counts_of_all(
-        self, train: LabelledImages, held_out: LabelledImages, sampler: Any, vae: Autoencoder
+        self,
+        train: LabelledImages,
+        held_out: LabelledImages,
+        sampler: Any,
+        vae: Autoencoder,
+        tmp_path: Path,
     ) -> None:
         plan = plan_rows(train, held_out, self.OPTIONS)
-        tasks = list_tasks(train, plan, sampler, vae, self.OPTIONS, CPU)
+        tasks = list_tasks(train, plan, sampler, vae, self.OPTIONS, CPU, tmp_path)
         wanted = ("real_all", "real_equal_n", "synthetic", "random_decoded", "copied")
         counts = {(t.row, t.n): count(t.prepare()(0)[1]) for t in tasks if t.row in wanted}
         assert counts["synthetic", 120] == counts["real_all", 120] == list(COUNTS)
@@ -794,18 +817,20 @@ class TestTSTR:
         sampler: Any,
         vae: Autoencoder,
         monkeypatch: Any,
+        tmp_path: Path,
     ) -> None:
         seen: list[Tensor] = []
 
-        def fit(images: Tensor, *_: Any, **__: Any) -> HVRTDiffuser:
+        def fit(_: KeptFits, name: str, images: Tensor, *__: Any, **___: Any) -> HVRTDiffuser:
             seen.append(images)
             return sampler
 
-        monkeypatch.setattr("hvrt_diffuser.pipelines.tstr.tasks.fit_on_few_by_engine", fit)
+        monkeypatch.setattr(KeptFits, "fit", fit)
         options = self.OPTIONS.model_copy(update={"n": (60,), "few_shot": 10})
         plan = plan_rows(train, held_out, options)
         rows = {
-            task.row: task.prepare() for task in list_tasks(train, plan, sampler, vae, options, CPU)
+            task.row: task.prepare()
+            for task in list_tasks(train, plan, sampler, vae, options, CPU, tmp_path)
         }
         for real, made in (
             ("real_equal_n", "synthetic_equal_information"),
@@ -844,13 +869,21 @@ class TestTSTR:
         tmp_path: Any,
         monkeypatch: Any,
     ) -> None:
-        last = 3
+        last = 10
         if crossed:
             few = self.OPTIONS.model_copy(update={"n": (30,), "few_shot": None})
             last, run = 40, partial(run, options=few, test=test)  # in the third fold
             predictions = run(Checkpoint(tmp_path / "whole.safetensors"))
-        checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
+        checkpoint = Checkpoint(tmp_path / "cut" / "checkpoint.safetensors")
+        generators = checkpoint.path.parent / "generators"
         write, written = Checkpoint.write, 0
+        fitted: list[int] = []
+
+        def fit(images: Tensor, *arguments: Any, seed: int, **how: Any) -> HVRTDiffuser:
+            fitted.append(seed)
+            return fit_on_few_by_engine(images, *arguments, seed=seed, **how)
+
+        monkeypatch.setattr("hvrt_diffuser.judge.kept_fits.fit_on_few_by_engine", fit)
 
         def die_after_some(*arguments: Any) -> None:
             nonlocal written
@@ -863,8 +896,13 @@ class TestTSTR:
         with pytest.raises(KeyboardInterrupt):
             run(checkpoint)
         assert checkpoint.path.exists()
+        assert fitted
+        assert any(generators.rglob("*.safetensors"))
         monkeypatch.setattr(Checkpoint, "write", write)
         resumed = run(checkpoint)
+        if not crossed:  # generators of a fold are of one seed
+            assert len(set(fitted)) == len(fitted), "no generator is fitted twice"
+        assert not generators.exists()
         assert resumed.reverse == predictions.reverse
         assert resumed.probabilities.keys() == predictions.probabilities.keys()
         for key, found in resumed.probabilities.items():

@@ -41,6 +41,7 @@ EXPERIMENTS = {
 UTILITY = ("balance", "shots", "dvp_vae")  # which have tests of their own
 OF_EXPERIMENTS = {"experiments", "sampler_frontier", "benchmark", "benchmark_table"}
 OF_EXPERIMENTS |= {"balance_generator", "balance_metrics", "shots_generators", "shots_metrics"}
+OF_EXPERIMENTS |= {"tstr_generators"}
 
 GPU_NODES = {
     "ae_training.train_autoencoder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,7 +17,13 @@ from hvrt_diffuser.data.augmentation import Augmentation
 from hvrt_diffuser.diffuser import HVRTDiffuser, load_model
 from hvrt_diffuser.judge.rows import fit_on_few, fit_on_few_by_engine
 
-__all__ = ["KeptFits"]
+__all__ = ["KeptFits", "setting_folder"]
+
+
+def setting_folder(folder: Path, setting: Mapping[str, str]) -> Path:
+    """Where fits of one setting alone are kept: another setting never finds them."""
+    text = json.dumps(setting, sort_keys=True)
+    return folder / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class _Trained(NamedTuple):

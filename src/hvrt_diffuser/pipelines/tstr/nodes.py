@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -13,6 +15,7 @@ from hvrt_diffuser.common.figures import literal, titled_figure
 from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions, Task, cross_fit, tabulate, train_and_test
+from hvrt_diffuser.judge.kept_fits import setting_folder
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.pipelines.tstr.tasks import REPETITIONS, list_tasks, plan_rows
 from hvrt_diffuser.training.checkpoint import Checkpoint
@@ -27,8 +30,11 @@ def train_synthetic_test_real(
     vae: Autoencoder,
     task: TSTRTask,
     checkpoint: Checkpoint,
+    folder: Path,
 ) -> Predictions:
     """What classifiers trained on each row see in the test images, over several repetitions.
+
+    Generators that saw few images are kept in the folder until all classifiers are trained.
 
     Raises:
         InputError: a class has too few images for a row, or the generator knows no classes.
@@ -53,8 +59,10 @@ def train_synthetic_test_real(
     if not plan.against:
         return Predictions({}, {}, images_test.labels, generator.origin)
 
+    of_setting = setting_folder(folder, setting)
+
     def tasks_of(train: LabelledImages) -> list[Task]:
-        return list_tasks(train, plan, generator, vae, task, where)
+        return list_tasks(train, plan, generator, vae, task, where, of_setting)
 
     how: dict[str, Any] = {
         "seeds": task.seeds,
@@ -67,8 +75,11 @@ def train_synthetic_test_real(
     if plan.fold_of is not None:
         assert plan.pool is not None, "they come together"
         how["seeds"] = min(task.seeds, REPETITIONS)
-        return cross_fit(tasks_of, plan.pool, plan.fold_of, task.classifier, **how)
-    return train_and_test(tasks_of(images_train), images_test, task.classifier, **how)
+        found = cross_fit(tasks_of, plan.pool, plan.fold_of, task.classifier, **how)
+    else:
+        found = train_and_test(tasks_of(images_train), images_test, task.classifier, **how)
+    shutil.rmtree(folder, ignore_errors=True)
+    return found
 
 
 def tabulate_tstr(

@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
                     "low_beta_vae",
                     "params:tstr_task",
                     "tstr_checkpoint",
+                    "tstr_generators",
                 ],
                 "tstr_predictions",
                 name="train_synthetic_test_real",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from hvrt_diffuser.autoencoders import Autoencoder, encode_images
 from hvrt_diffuser.common.errors import InputError
 from hvrt_diffuser.common.seeding import derive_seed
 from hvrt_diffuser.data.augmentation import choose_augment
-from hvrt_diffuser.data.images import LabelledImages
+from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Task
 from hvrt_diffuser.judge.folds import FOLDS, kept_counts, part, pooled
+from hvrt_diffuser.judge.kept_fits import KeptFits
 from hvrt_diffuser.judge.rows import (
     FitPerSeed,
     Row,
@@ -25,7 +27,6 @@ from hvrt_diffuser.judge.rows import (
     drawn,
     equal_n,
     even_labels,
-    fit_on_few_by_engine,
 )
 from hvrt_diffuser.pipelines.tstr.parameters import TSTRTask
 from hvrt_diffuser.samplers import PosteriorEstimator, StandardNormal
@@ -160,6 +161,7 @@ def list_tasks(
     vae: Autoencoder,
     options: TSTRTask,
     device: torch.device,
+    folder: Path,
 ) -> list[Task]:
     """Every row, and how its images are made.
 
@@ -175,6 +177,8 @@ def list_tasks(
         vae: trained on all of them.
         options: of the stage, and of generators that saw fewer images.
         device: where to compute.
+        folder: of generators that saw fewer images, of one setting alone: what an earlier call has
+            fitted is read.
 
     Raises:
         InputError: the generator knows no classes.
@@ -190,16 +194,18 @@ def list_tasks(
     def real(n: int) -> Row:
         return equal_n(train, n) if n < everything else all_images(train)
 
+    name = options.sampler.name
+    fits = KeptFits(
+        folder / fingerprint(train)[:16],  # each fold has its own
+        {name: options.sampler.estimator()},
+        options.ae_training.chosen,
+        options.augmentation,
+        everything,
+        device,
+    )
+
     def fit(n: int, seed: int) -> HVRTDiffuser:
-        return fit_on_few_by_engine(
-            *real(n)(seed),
-            everything,
-            options.ae_training.chosen,
-            options.sampler.estimator(),
-            options.augmentation,
-            seed=derive_seed(seed, "tstr", "few", n),
-            device=device,
-        )
+        return fits.fit(name, *real(n)(seed), seed=derive_seed(seed, "tstr", "few", n))
 
     saw_only = FitPerSeed(fit)
 

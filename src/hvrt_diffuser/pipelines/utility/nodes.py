@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from hvrt_diffuser.data.images import LabelledImages, fingerprint
 from hvrt_diffuser.diffuser import HVRTDiffuser
 from hvrt_diffuser.judge import Predictions
 from hvrt_diffuser.judge.imbalance import imbalance, thinned
-from hvrt_diffuser.judge.kept_fits import KeptFits
+from hvrt_diffuser.judge.kept_fits import KeptFits, setting_folder
 from hvrt_diffuser.judge.sweeps import sweep_shots
 from hvrt_diffuser.pipelines.utility.parameters import BalanceTask, ShotsTask
 from hvrt_diffuser.training.checkpoint import Checkpoint
@@ -52,7 +51,7 @@ def compare_remedies(
     setting = _setting(task, train, images_test, generator=generator.origin)
     if task.counts is not None:
         fits = KeptFits(
-            folder / _digest(setting),
+            setting_folder(folder, setting),
             {task.sampler.name: task.sampler.estimator()},
             task.ae_training.chosen,
             task.augmentation,
@@ -108,7 +107,7 @@ def measure_shots(
         augmentation=task.augmentation,
         seed=task.seed,
         device=resolve_device(task.device or "auto"),
-        folder=folder / _digest(setting),
+        folder=setting_folder(folder, setting),
         **_kept(checkpoint, setting),
     )
     shutil.rmtree(folder, ignore_errors=True)
@@ -126,10 +125,6 @@ def _setting(
         "images_test": fingerprint(test),
         **{name: json.dumps(value, sort_keys=True) for name, value in more.items()},
     }
-
-
-def _digest(setting: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _kept(checkpoint: Checkpoint, setting: Mapping[str, str]) -> dict[str, Any]:
