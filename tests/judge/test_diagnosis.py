@@ -111,6 +111,17 @@ def test_a_blur_is_named_where_it_is_most_of_what_is_missing(digits: LabelledIma
     assert "already" in said
 
 
+def test_the_limit_is_told_where_a_verdict_is_worst() -> None:
+    own = {"kept": 0.9, "likeness": {"classifier": {"low": 0.06}, "statistics": {"low": 3.5}}}
+    found = {
+        "likeness": {"classifier": {"e": 0.07}, "statistics": {"e": 4.1}, "random": {"e": None}},
+        "reconstruction": own,
+    }
+    said = limit(found, POOR)
+    assert said is not None
+    assert "3.50 variances off, of 4.10" in said
+
+
 def test_all_test_images_alike_keep_nothing_to_speak_of(digits: LabelledImages) -> None:
     same = digits.images[:1].expand(30, -1, -1, -1)
     assert reconstruction(same, same, {}, seed=0)["kept"] is None

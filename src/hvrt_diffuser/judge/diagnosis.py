@@ -73,16 +73,20 @@ def limit(found: Mapping[str, Any], excess: float) -> str | None:
             f"The autoencoder: of test images that it encodes and decodes, {kept:.0%} of "
             f"the variance of pixels is left, and no sampler can draw more than that: {better}."
         )
-    for name, each in found["likeness"].items():
-        of_test = own["likeness"].get(name, {}).get("low")
-        if None in (of_test, each["e"]):
-            continue
-        if of_test > excess and of_test > OWN_PART * each["e"]:
-            return (
-                "The autoencoder: test images that it encodes and decodes are already "
-                f"{of_test:.2f} variances off, of {each['e']:.2f} of the synthetic ones: {better}."
-            )
-    return None
+    lost = [
+        (each["e"], of_test)
+        for name, each in found["likeness"].items()
+        if None not in (of_test := own["likeness"].get(name, {}).get("low"), each["e"])
+        and of_test > excess
+        and of_test > OWN_PART * each["e"]
+    ]
+    if not lost:
+        return None
+    e, of_test = max(lost)  # of what a verdict takes, the worst
+    return (
+        "The autoencoder: test images that it encodes and decodes are already "
+        f"{of_test:.2f} variances off, of {e:.2f} of the synthetic ones: {better}."
+    )
 
 
 def unlike(found: Mapping[str, Any]) -> str | None:
