@@ -24,7 +24,7 @@ from hvrt_diffuser.experiments import (
     runner,
     summarise,
 )
-from hvrt_diffuser.image_models import PixelDiffusionEstimator
+from hvrt_diffuser.image_models import CoarseToFineEstimator, PixelDiffusionEstimator
 from hvrt_diffuser.judge import bench as measured_by
 from hvrt_diffuser.judge.bench import Bench
 from hvrt_diffuser.samplers import FlowEstimator, HVRTEstimator, LatentSampler
@@ -384,6 +384,30 @@ def test_whole_models_have_rows_like_the_others(
     assert models["vq_vae"]["tstr"] is not None
     assert models["vq_vae"]["nelbo"] is None
     assert not (tmp_path / "autoencoders").exists()
+
+
+def test_strengths_of_a_whole_model_share_its_training(
+    few: tuple[LabelledImages, LabelledImages],
+    bench: Bench,
+    base: BaseOptions,
+    make_experiment: MakeExperiment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick = {
+        "latent_dim": 8,
+        "width": 32,
+        "training_steps": 3,
+        "perception_steps": 3,
+        "batch_size": 8,
+    }
+    jobs = {"coarse_to_fine": {"options": quick, "grid": {"sampler.strength": [0.0, 2.0]}}}
+    counted = Counted(monkeypatch, CoarseToFineEstimator)
+    options = make_experiment(jobs, n=100, compared=20, seeds=2)
+    weak, _, strong, _ = whole_models(few, bench, base, options, tmp_path)
+    assert len(counted.calls) == 2, "one for each seed"
+    assert [entry["of"]["options"]["strength"] for entry in (weak, strong)] == [0.0, 2.0]
+    assert weak["fd_classifier"] != strong["fd_classifier"]
 
 
 def test_images_that_a_whole_model_cannot_be_trained_on_are_refused_first(

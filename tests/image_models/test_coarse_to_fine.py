@@ -152,6 +152,17 @@ def fitted(pair: tuple[Tensor, Tensor]) -> CoarseToFine:
     return CoarseToFineEstimator(**QUICK).fit(*pair, seed=0, device=CPU)
 
 
+def test_another_strength_is_a_matter_of_drawing(
+    pair: tuple[Tensor, Tensor], fitted: CoarseToFine
+) -> None:
+    stronger = CoarseToFineEstimator(**QUICK, strength=1.5)
+    adapted, trained = stronger.adapt(fitted), stronger.fit(*pair, seed=0, device=CPU)
+    assert adapted.origin == trained.origin
+    drawn = [model.sample(20, generator=source())[0] for model in (adapted, trained, fitted)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
 def test_codes_of_a_sampler_without_rows_go_through_the_same_network(
     pair: tuple[Tensor, Tensor], fitted: CoarseToFine
 ) -> None:

@@ -131,6 +131,15 @@ class ImageModelEstimator(Estimator):
             FloatingPointError: the loss became infinite or NaN.
         """
 
+    def adapt(self, fitted: Any) -> ImageModel:
+        """A fitted model with the options of this estimator that matter for drawing alone.
+
+        Args:
+            fitted: by an estimator that differs in :attr:`drawing` alone, with the same seed.
+        """
+        model: ImageModel = fitted
+        return model
+
     def bound(self, model: Any, images: Tensor, labels: Tensor, seed: int) -> float | None:
         """-ELBO of images, made binary, in nats per image; None for a model without one.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +39,7 @@ class CoarseToFineEstimator(ImageModelEstimator):
     """How codes are drawn, and the network of detail trained."""
 
     what: ClassVar[str] = "a coarse code by a latent sampler, and detail by a network in one pass"
+    drawing: ClassVar[frozenset[str]] = frozenset({"strength"})
 
     codes: str = Field("hvrt", description="latent sampler of the codes, by its name")
     latent_dim: LatentDim = Field(128, description="numbers of a code: principal components")
@@ -107,6 +109,11 @@ class CoarseToFineEstimator(ImageModelEstimator):
         perception = self._perception(images, labels, len(counts), seed, checkpoint)
         network = self._network(images, labels, latents, coarse, near, perception, seed, checkpoint)
         return CoarseToFine(coarse, codes, network, self.strength, self.origin(seed))
+
+    def adapt(self, fitted: CoarseToFine) -> CoarseToFine:
+        """See :meth:`hvrt_diffuser.image_models.ImageModelEstimator.adapt`: of another strength."""
+        origin = self.origin(fitted.origin["seed"])
+        return replace(fitted, strength=self.strength, origin=origin)
 
     def _setting(self, images: Tensor, labels: Tensor, seed: int) -> dict[str, Any]:
         options = self.model_dump(mode="json", exclude={"strength", "codes"})
