@@ -118,6 +118,8 @@ class PretrainedAutoencoder(Autoencoder):
         self._at_once = max(1, min(AT_ONCE, PIXELS // (h * w)))
         self._scale = float(architecture.config.get("scaling_factor") or 1)
         self._shift = float(architecture.config.get("shift_factor") or 0)
+        # As a fit leaves it: attention takes another kernel where gradients are asked for.
+        self.requires_grad_(False)
 
     @property
     def decoding(self) -> nn.ModuleList:
