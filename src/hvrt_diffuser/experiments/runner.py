@@ -94,6 +94,7 @@ class Runner:
         self._own = autoencoder.fingerprint()
         self._benches: dict[str, Bench] = {}
         self._fits: tuple[Any, dict[str, tuple[Any, Any, float]]] = (None, {})
+        # The latest whole model: the hash of its fit, itself, and the seconds it took.
         self._whole: tuple[str, Any, float | None] | None = None
 
     def store(self, images: LabelledImages) -> AutoencoderStore:
